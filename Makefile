@@ -1,0 +1,63 @@
+# Two commands do all the set-up on a fresh machine: `make up` runs the product, `make test` proves it.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.PHONY: up test lint format types js bench browser lock clean
+
+up: .venv/runtime.stamp  ## Run Visavis with embedded servers and demo data; Ctrl-C stops everything.
+	@exec $(BIN)/visavis up
+
+test: lint types js browser  ## Everything that must pass.
+	$(BIN)/pytest -q $(PYTEST_ARGS)
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/dev.stamp
+	$(BIN)/mypy
+
+# JavaScript is checked where Node is; the product itself needs none.
+js:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  set -e; for file in $$(find static -name '*.js'); do node --check "$$file"; done; \
+	  test -d node_modules/typescript || npm ci --no-audit --no-fund --silent; \
+	  node_modules/.bin/tsc --project tsconfig.json; echo "JavaScript: checked"; \
+	else echo "JavaScript: Node.js is not installed, not checked"; fi
+
+# The journeys need a real browser; the distribution's is taken.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; \
+	  else echo "The journeys need Chromium: install your distribution's package, e.g. sudo apt-get install chromium"; exit 1; fi; }
+
+bench: .venv/dev.stamp  ## Benchmarks, as ratios where a peer is installed.
+	$(BIN)/python -m loadtest bench
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Visavis needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/runtime.stamp: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.lock .venv/runtime.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+UV = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+lock:  ## Recompute the lock files (needs `uv`; add --upgrade to UV to take newer releases).
+	$(UV) pyproject.toml --group build -o requirements.lock
+	$(UV) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:  ## Remove what the Makefile made; the data directory var/ stays.
+	rm -rf .venv node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/artifacts

@@ -1,0 +1,1 @@
+"""What every part of the domain stands on: errors, clock, identifiers, database access, facts, logs."""

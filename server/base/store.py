@@ -1,0 +1,95 @@
+"""The outbox: facts are recorded here and claimed from here; which reactions exist is the worker's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from server.base.db import Conn
+from server.base.facts import Fact, encode
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFact:
+    id: int
+    kind: str
+    session_id: UUID | None
+    at: datetime
+    data: dict[str, Any]
+    attempts: int
+    handled_at: datetime | None
+
+
+_COLUMNS = "id, kind, session_id, at, data, attempts, handled_at"
+
+
+async def record(conn: Conn, fact: Fact) -> int:
+    """Write ``fact`` to the outbox; call it inside the transaction that makes the fact true.
+
+    The first attempt is due at once whatever the clock says (the epoch), so that a job replayed with ``--at`` in the
+    future has its facts handled today.
+    """
+    fact_id: int = await conn.fetchval(
+        "INSERT INTO facts (kind, session_id, at, data, next_attempt_at)"
+        " VALUES ($1, $2, $3, $4, to_timestamp(0)) RETURNING id",
+        fact.KIND, fact.session_id, fact.at, encode(fact),
+    )  # fmt: skip
+    return fact_id
+
+
+async def claim(conn: Conn, now: datetime, limit: int) -> list[StoredFact]:
+    """Lock up to ``limit`` unhandled facts that are due, skipping those another worker holds.
+
+    Never ``id > last``: identity values commit out of order.
+    """
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM facts WHERE handled_at IS NULL AND next_attempt_at <= $1"
+        " ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now, limit,
+    )  # fmt: skip
+    return [StoredFact(**row) for row in rows]
+
+
+async def mark_handled(conn: Conn, fact_id: int, now: datetime) -> None:
+    await conn.execute("UPDATE facts SET handled_at = $2 WHERE id = $1", fact_id, now)
+
+
+async def postpone(conn: Conn, fact_id: int, now: datetime, delay: timedelta) -> None:
+    await conn.execute(
+        "UPDATE facts SET attempts = attempts + 1, next_attempt_at = $2 WHERE id = $1", fact_id, now + delay
+    )
+
+
+async def reactions_done(conn: Conn, fact_id: int) -> set[str]:
+    rows = await conn.fetch("SELECT reaction FROM fact_reactions WHERE fact_id = $1", fact_id)
+    return {row["reaction"] for row in rows}
+
+
+async def mark_reaction(
+    conn: Conn, fact_id: int, reaction: str, now: datetime, error: str | None = None
+) -> bool:
+    """Note that ``reaction`` is through with the fact; False if that was noted before. ``error``: a dead letter."""
+    row = await conn.fetchrow(
+        "INSERT INTO fact_reactions (fact_id, reaction, done_at, error) VALUES ($1, $2, $3, $4)"
+        " ON CONFLICT DO NOTHING RETURNING fact_id",
+        fact_id, reaction, now, error,
+    )  # fmt: skip
+    return row is not None
+
+
+async def of_session(conn: Conn, session_id: UUID) -> list[StoredFact]:
+    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM facts WHERE session_id = $1 ORDER BY at, id", session_id)
+    return [StoredFact(**row) for row in rows]
+
+
+async def outbox_figures(conn: Conn) -> tuple[int, int]:
+    """(facts waiting, dead letters): reactions given up plus messages that will not be tried again."""
+    row = await conn.fetchrow(
+        "SELECT (SELECT count(*) FROM facts WHERE handled_at IS NULL),"
+        " (SELECT count(*) FROM fact_reactions WHERE error IS NOT NULL)"
+        " + (SELECT count(*) FROM notifications WHERE status = 'dead')"
+    )
+    assert row is not None  # noqa: S101 - an aggregate always returns a row
+    return row[0], row[1]

@@ -1,0 +1,200 @@
+"""The values that cross the border of the media plane: configuration, events, samples, counters and errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Kind = Literal["audio", "video"]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfig:
+    """Everything the SFU can be told. Times are seconds, sizes bytes unless the name says otherwise."""
+
+    host: str = "127.0.0.1"
+    port: int = 8081  # one UDP port per process; 0 lets the kernel choose (tests)
+    addresses: tuple[str, ...] = ("127.0.0.1",)  # announced as ICE host candidates, in this order of preference
+
+    max_rooms: int = 500
+    max_peers_per_room: int = 50
+    max_peers: int = 2000
+
+    media_silence_seconds: float = 5.0  # no authenticated RTP/RTCP for so long: the person has left
+    ice_timeout_seconds: float = 30.0  # no authenticated connectivity check for so long: the peer is gone
+
+    max_sdp_bytes: int = 512 * 1024  # a Chromium offer with 34 m-lines is about 90 KB
+    max_media_sections: int = 128
+    max_tracks_per_peer: int = 8  # m-lines on which the client sends
+    max_slots_per_peer: int = 100  # m-lines on which the client receives
+    max_ssrcs_per_peer: int = 32  # distinct SSRCs a peer may send, RTX included
+
+    # Unauthenticated work. A connectivity check with a known ufrag but a wrong password costs an HMAC (about
+    # 60 us); a browser behind a stale page may fail a few times a second, an attacker thousands.
+    stun_failures_per_second: float = 20.0
+    stun_failures_burst: float = 100.0
+    # A packet with a known SSRC from an unknown address costs an SRTP authentication before it may move a peer.
+    moves_per_second: float = 20.0
+    moves_burst: float = 50.0
+    max_tracked_sources: int = 4096  # source addresses whose failures are remembered; the oldest is forgotten
+    # A handshake takes about ten datagrams, retransmissions some more; each may cost a signature.
+    dtls_datagrams_per_second: float = 20.0
+    dtls_datagrams_burst: float = 60.0
+    dtls_queue: int = 32  # datagrams waiting for OpenSSL; when full the newest is dropped (DTLS retransmits)
+    max_addresses_per_peer: int = 8  # ICE-validated source addresses per peer; the oldest is forgotten
+
+    receive_buffer_bytes: int = 4 * 1024 * 1024  # asked of the kernel, which may grant less (see Counters)
+    send_buffer_bytes: int = 4 * 1024 * 1024
+    batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved
+    ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
+
+    keyframe_interval_seconds: float = 0.5  # at most one PLI per stream in this time, repeated until a keyframe
+    feedback_seconds: float = 0.1  # transport-wide feedback to publishers
+    report_seconds: float = 1.0  # sender and receiver reports
+
+
+class LeaveReason(StrEnum):
+    """Why a peer is no longer (or for now not) in its room."""
+
+    LEFT = "left"
+    DTLS_CLOSE = "dtls_close"
+    ICE_TIMEOUT = "ice_timeout"
+    MEDIA_SILENCE = "media_silence"
+    REPLACED = "replaced"
+    SERVER_STOP = "server_stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One receive m-line of a client and who is shown in it (None: nobody)."""
+
+    mid: str
+    kind: Kind
+    participant_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """DTLS is connected and the first authenticated RTP packet arrived at `at` (unix seconds)."""
+
+    room_id: str
+    participant_id: str
+    peer_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """Packets stopped at `at` (unix seconds). Comes only after a PeerJoined, and may be followed by another one."""
+
+    room_id: str
+    participant_id: str
+    peer_id: str
+    at: float
+    reason: LeaveReason
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """The peer's resources are freed; nothing more will come from this peer_id until it joins again."""
+
+    room_id: str
+    participant_id: str
+    peer_id: str
+    reason: LeaveReason
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """Who is shown where, for all receive slots of one peer, in the order of its offer."""
+
+    room_id: str
+    peer_id: str
+    slots: tuple[Slot, ...]
+
+
+MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceSample:
+    """One peer as the media saw it up to now; instants are unix seconds, durations seconds.
+
+    `joined_at` is None while the peer is not present; `media_seconds` sums all its stays, `talk_seconds` counts
+    20 ms for each audio packet at or above -45 dBov (RFC 6464).
+    """
+
+    participant_id: str
+    peer_id: str
+    joined_at: float | None
+    last_packet_at: float | None
+    media_seconds: float
+    talk_seconds: float
+
+
+# Upper edges of the forward-delay histogram in seconds; the last bucket is everything above.
+DELAY_EDGES: tuple[float, ...] = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Totals since the start, and gauges of now. `delay_counts` has one more entry than DELAY_EDGES."""
+
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+    drops: dict[str, int]
+    rooms: int
+    peers: int
+    delay_counts: tuple[int, ...]
+    delay_sum_seconds: float
+    receive_buffer_bytes: int  # what the kernel granted
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """One RTP stream seen from the SFU: `in` from the client, `out` towards it."""
+
+    direction: Literal["in", "out"]
+    mid: str
+    kind: Kind
+    ssrc: int
+    participant_id: str | None  # whose media it is
+    packets: int
+    bytes: int
+    lost: int
+    jitter_seconds: float
+    rtt_seconds: float | None
+    nacks: int
+    plis: int
+    bitrate_bps: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """All streams of one peer."""
+
+    participant_id: str
+    peer_id: str
+    streams: tuple[StreamStats, ...] = field(default_factory=tuple)
+
+
+class MediaError(Exception):
+    """Base of everything `media` raises on purpose."""
+
+
+class OfferError(MediaError):
+    """An offer that is refused before any media resource is made.
+
+    Codes: bad_sdp, sdp_too_long, no_media, no_bundle, no_rtcp_mux, no_mid_extension, no_ice, no_fingerprint,
+    bad_setup, no_common_codec, too_many_sections, too_many_streams, room_full, server_full, closed.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail

@@ -1,0 +1,1 @@
+"""Tests of what everything stands on: settings, servers, schema, logs, processes."""

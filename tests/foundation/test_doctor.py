@@ -1,0 +1,102 @@
+"""The doctor finds what is wrong, names it, and says what to do; its exit code is for programs."""
+
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from server.doctor import Level, doctor, examine
+from server.selfsigned import self_signed
+from tests.support.smtp import SmtpServer
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+async def levels(environ: dict[str, str], now: datetime = NOW) -> dict[str, Level]:
+    return {finding.subject: finding.level for finding in await examine(environ, now)}
+
+
+async def wrong(environ: dict[str, str], now: datetime = NOW) -> dict[str, str]:
+    """Lines of what is wrong, by subject."""
+    return {f.subject: f.line() for f in await examine(environ, now) if f.level is Level.WRONG}
+
+
+async def test_a_healthy_installation(
+    environ: dict[str, str], smtp_server: SmtpServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await doctor(environ | {"VISAVIS_SMTP_URL": smtp_server.url}) == 0
+    said = capsys.readouterr().out
+    for subject in ("configuration", "database", "redis", "web port", "media port UDP", "tls", "smtp"):
+        assert f"ok     {subject}" in said
+    assert environ["VISAVIS_SECRET_KEY"] not in said
+
+
+async def test_faults_of_the_configuration_come_first_and_alone(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await doctor(environ | {"VISAVIS_PORT": "x", "VISAVIS_TIMEZONE": "y"}) == 1
+    said = capsys.readouterr().out
+    assert "VISAVIS_PORT" in said
+    assert "VISAVIS_TIMEZONE" in said
+    assert "2 things wrong" in said
+
+
+async def test_a_database_that_was_not_migrated(environ: dict[str, str], empty_database_url: str) -> None:
+    found = await wrong(environ | {"VISAVIS_DATABASE_URL": empty_database_url})
+    assert set(found) == {"database"}
+    assert "0001_foundation.sql" in found["database"]
+    assert "visavis migrate" in found["database"]
+
+
+async def test_services_that_do_not_answer(environ: dict[str, str]) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        where = f"127.0.0.1:{nobody.getsockname()[1]}"
+        found = await wrong(
+            environ
+            | {
+                "VISAVIS_DATABASE_URL": f"postgresql://me:hunter2@{where}/x",
+                "VISAVIS_DATABASE_REPLICA_URL": f"postgresql://me:hunter2@{where}/x",
+                "VISAVIS_REDIS_URL": f"redis://:hunter2@{where}/0",
+                "VISAVIS_SMTP_URL": f"smtp://me:hunter2@{where}",
+            }
+        )
+    assert set(found) == {"database", "replica", "redis", "smtp"}
+    assert not any("hunter2" in line for line in found.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable", "subject"),
+    [
+        (socket.SOCK_STREAM, "VISAVIS_PORT", "web port"),
+        (socket.SOCK_STREAM, "VISAVIS_MEDIA_PORT", "media port TCP"),
+        (socket.SOCK_DGRAM, "VISAVIS_MEDIA_PORT", "media port UDP"),
+    ],
+)
+async def test_a_port_of_somebody_else(
+    environ: dict[str, str], kind: socket.SocketKind, variable: str, subject: str
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as other:
+        other.bind(("127.0.0.1", int(environ[variable])))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        found = await wrong(environ)
+    assert set(found) == {subject}
+    assert variable in found[subject]
+
+
+async def test_cameras_need_https(environ: dict[str, str]) -> None:
+    assert set(await wrong(environ | {"VISAVIS_PUBLIC_URL": "http://visavis.example.org"})) == {"tls"}
+    assert await wrong(environ | {"VISAVIS_PUBLIC_URL": "https://visavis.example.org"}) == {}
+
+
+async def test_certificates(environ: dict[str, str], tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path / "one", ("localhost",), NOW)
+    _, other_key = self_signed(tmp_path / "two", ("localhost",), NOW)
+    good = environ | {"VISAVIS_TLS_CERT": str(certificate), "VISAVIS_TLS_KEY": str(key)}
+    assert (await levels(good))["tls"] is Level.OK
+    assert (await levels(good, NOW + timedelta(days=390)))["tls"] is Level.NOTE
+    assert "ended" in (await wrong(good, NOW + timedelta(days=398)))["tls"]
+    assert "does not belong" in (await wrong(good | {"VISAVIS_TLS_KEY": str(other_key)}))["tls"]
+    assert "tls" in await wrong(good | {"VISAVIS_TLS_KEY": str(certificate)})

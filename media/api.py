@@ -15,20 +15,24 @@ class MediaConfig:
 
     host: str = "127.0.0.1"
     port: int = 8081  # one UDP port per process; 0 lets the kernel choose (tests)
-    addresses: tuple[str, ...] = ("127.0.0.1",)  # announced as ICE host candidates, in this order of preference
+    addresses: tuple[str, ...] = (
+        "127.0.0.1",
+    )  # announced as ICE host candidates, in this order of preference
 
     max_rooms: int = 500
     max_peers_per_room: int = 50
     max_peers: int = 2000
 
     media_silence_seconds: float = 5.0  # no authenticated RTP/RTCP for so long: the person has left
-    ice_timeout_seconds: float = 30.0  # no authenticated connectivity check for so long: the peer is gone
+    ice_timeout_seconds: float = (
+        30.0  # no authenticated check, or not connected, for so long: the peer is gone
+    )
 
     max_sdp_bytes: int = 512 * 1024  # a Chromium offer with 34 m-lines is about 90 KB
     max_media_sections: int = 128
     max_tracks_per_peer: int = 8  # m-lines on which the client sends
     max_slots_per_peer: int = 100  # m-lines on which the client receives
-    max_ssrcs_per_peer: int = 32  # distinct SSRCs a peer may send, RTX included
+    max_ssrcs_per_peer: int = 256  # distinct SSRCs in a peer's whole life, RTX included (libsrtp keeps each)
 
     # Unauthenticated work. A connectivity check with a known ufrag but a wrong password costs an HMAC (about
     # 60 us); a browser behind a stale page may fail a few times a second, an attacker thousands.
@@ -49,7 +53,9 @@ class MediaConfig:
     batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved
     ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
 
-    keyframe_interval_seconds: float = 0.5  # at most one PLI per stream in this time, repeated until a keyframe
+    keyframe_interval_seconds: float = (
+        0.5  # at most one PLI per stream in this time, repeated until a keyframe
+    )
     feedback_seconds: float = 0.1  # transport-wide feedback to publishers
     report_seconds: float = 1.0  # sender and receiver reports
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class PacketRing:
-    """A fixed number of whole RTP packets by extended sequence number; a newer packet overwrites the one it displaces."""
+    """A fixed number of whole RTP packets by extended sequence number; a newer one overwrites what it displaces."""
 
     __slots__ = ("_mask", "_numbers", "_packets")
 

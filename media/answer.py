@@ -1,0 +1,266 @@
+"""What we accept of an offer, and the answer that says so: pure functions from offer to plan to text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from media.api import Kind, MediaConfig, OfferError
+from media.codec import CODECS, ForwardedCodec
+from media.rtp import AUDIO_LEVEL, MID, ORIENTATION, REPAIRED_RID, RID, TRANSPORT_CC, ExtensionIds
+from media.sdp import Offer, OfferedCodec, OfferedSection
+
+PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP")
+MAX_EXTENSION_ID = 14  # ours are written in the one-byte form (RFC 8285)
+_FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
+_MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedCodec:
+    """A codec of ours under the client's payload type; `rtx` is its RTX payload type or 0."""
+
+    codec: ForwardedCodec
+    offered: OfferedCodec
+    rtx: int
+    rtx_parameters: str
+
+
+@dataclass(slots=True)
+class AcceptedSection:
+    """One m-line of the answer. `codecs` is empty when it is rejected."""
+
+    offered: OfferedSection
+    codecs: list[AcceptedCodec] = field(default_factory=list)
+    extensions: list[tuple[int, str]] = field(default_factory=list)
+    rids: tuple[str, ...] = ()  # accepted layers: for now the first one only
+    ordinal: int = -1  # among the m-lines on which the client sends this kind
+    slot_index: int = -1  # among the m-lines on which it receives this kind
+
+    @property
+    def kind(self) -> Kind:
+        return "audio" if self.offered.kind == "audio" else "video"
+
+    @property
+    def accepted(self) -> bool:
+        return bool(self.codecs)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything an offer means for the media plane."""
+
+    offer: Offer
+    sections: list[AcceptedSection]
+    extension_ids: ExtensionIds
+
+    def payload_types(self) -> dict[int, ForwardedCodec]:
+        """What the client's media payload types mean (the same in the whole bundle, RFC 8843 section 10.1.2)."""
+        return {c.offered.payload_type: c.codec for s in self.sections for c in s.codecs}
+
+    def repair_types(self) -> dict[int, int]:
+        """From RTX payload type to the media payload type it repairs."""
+        return {c.rtx: c.offered.payload_type for s in self.sections for c in s.codecs if c.rtx}
+
+
+def plan(offer: Offer, config: MediaConfig) -> Plan:
+    """Decide what of the offer is accepted. Raises OfferError; makes nothing."""
+    sections = [_accept(section) for section in offer.sections]
+    accepted = [s for s in sections if s.accepted]
+    if not accepted:
+        raise OfferError("no_common_codec", "no m-line has a codec in common (audio: opus, video: VP8)")
+    tracks = slots = 0
+    counts: dict[tuple[str, bool], int] = {}
+    identifiers: dict[str, int] = {}
+    for section in accepted:
+        offered = section.offered
+        if not offered.rtcp_mux:
+            raise OfferError("no_rtcp_mux", f"m-line {offered.mid!r} lacks a=rtcp-mux")
+        if MID not in (uri for _, uri in section.extensions):
+            raise OfferError(
+                "no_mid_extension", f"m-line {offered.mid!r} lacks the sdes:mid header extension"
+            )
+        for number, uri in section.extensions:
+            if identifiers.setdefault(uri, number) != number:
+                raise OfferError("bad_sdp", "an extension has two ids in one bundle (RFC 8843 section 10.2)")
+        if offered.sends:
+            tracks += 1
+            section.ordinal = counts.get((offered.kind, True), 0)
+            counts[offered.kind, True] = section.ordinal + 1
+        if offered.receives:
+            slots += 1
+            section.slot_index = counts.get((offered.kind, False), 0)
+            counts[offered.kind, False] = section.slot_index + 1
+    if tracks > config.max_tracks_per_peer:
+        raise OfferError("too_many_streams", f"more than {config.max_tracks_per_peer} m-lines that send")
+    if slots > config.max_slots_per_peer:
+        raise OfferError("too_many_streams", f"more than {config.max_slots_per_peer} m-lines that receive")
+    result = Plan(offer, sections, ExtensionIds.of(identifiers))
+    meanings: dict[int, str] = {}
+    for section in accepted:
+        for codec in section.codecs:
+            for number, name in ((codec.offered.payload_type, codec.codec.name), (codec.rtx, "rtx")):
+                if number and meanings.setdefault(number, name) != name:
+                    raise OfferError("bad_sdp", "a payload type has two meanings in one bundle")
+    return result
+
+
+def _accept(offered: OfferedSection) -> AcceptedSection:
+    section = AcceptedSection(offered)
+    if offered.rejected or offered.kind not in ("audio", "video") or offered.protocol not in PROTOCOLS:
+        return section
+    for codec in CODECS:
+        if codec.kind != offered.kind:
+            continue
+        for candidate in offered.codecs:
+            if (
+                candidate.name == codec.name
+                and candidate.clock_rate == codec.clock_rate
+                and all(candidate.parameter(k) == v for k, v in codec.required_parameters)
+            ):
+                repair = next(
+                    (
+                        c
+                        for c in offered.codecs
+                        if c.name == "rtx" and c.parameter("apt") == str(candidate.payload_type)
+                    ),
+                    None,
+                )
+                section.codecs.append(
+                    AcceptedCodec(
+                        codec,
+                        candidate,
+                        repair.payload_type if repair else 0,
+                        repair.parameters if repair else "",
+                    )
+                )
+                break  # one variant of each codec: slots are filled by codec name
+    wanted = [MID]
+    if offered.kind == "video":
+        wanted.append(ORIENTATION)
+    if offered.sends:
+        # transport-cc only where the client sends: on receive slots it would make the client report to us, and
+        # nothing estimates the downlink yet.
+        wanted += [RID, REPAIRED_RID, TRANSPORT_CC]
+        if offered.kind == "audio":
+            wanted.append(AUDIO_LEVEL)
+    section.extensions = [
+        (number, uri)
+        for uri, number in offered.extensions.items()
+        if uri in wanted and 1 <= number <= MAX_EXTENSION_ID
+    ]
+    if offered.sends and offered.rids:
+        section.rids = (offered.rids[0],)
+    return section
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTransport:
+    """Our side of the bundle: ICE credentials, certificate fingerprint (SHA-256), addresses and port."""
+
+    ice_ufrag: str
+    ice_password: str
+    fingerprint: str
+    addresses: tuple[str, ...]
+    port: int
+
+
+def write_answer(
+    decided: Plan,
+    local: LocalTransport,
+    session_id: int,
+    version: int,
+    ssrcs_of: Callable[[str], tuple[int, int] | None],
+) -> str:
+    """The answer as SDP text. `ssrcs_of(mid)` are the (media, RTX) SSRCs of a receive slot."""
+    address = local.addresses[0]
+    family = "IP6" if ":" in address else "IP4"
+    accepted = [s.offered.mid for s in decided.sections if s.accepted]
+    lines = [
+        "v=0",
+        f"o=- {session_id} {version} IN {family} {address}",
+        "s=-",
+        "t=0 0",
+        f"a=group:BUNDLE {' '.join(accepted)}",
+        "a=ice-lite",
+        "a=msid-semantic: WMS *",
+    ]
+    if decided.offer.allow_mixed:
+        lines.append("a=extmap-allow-mixed")
+    for section in decided.sections:
+        if section.accepted:
+            lines += _accepted_lines(section, local, f"IN {family} {address}", ssrcs_of(section.offered.mid))
+        else:
+            offered = section.offered
+            lines += [
+                f"m={offered.kind} 0 {offered.protocol} {' '.join(offered.formats)}",
+                "c=IN IP4 0.0.0.0",
+                f"a=mid:{offered.mid}",
+                "a=inactive",
+            ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _accepted_lines(
+    section: AcceptedSection, local: LocalTransport, connection: str, ssrcs: tuple[int, int] | None
+) -> list[str]:
+    offered = section.offered
+    formats: list[str] = []
+    for codec in section.codecs:
+        formats.append(str(codec.offered.payload_type))
+        if codec.rtx:
+            formats.append(str(codec.rtx))
+    lines = [
+        f"m={offered.kind} {local.port} {offered.protocol} {' '.join(formats)}",
+        f"c={connection}",
+        f"a=mid:{offered.mid}",
+        f"a={_MIRROR[offered.direction]}",
+        f"a=ice-ufrag:{local.ice_ufrag}",
+        f"a=ice-pwd:{local.ice_password}",
+        f"a=fingerprint:sha-256 {local.fingerprint}",
+        "a=setup:passive",
+    ]
+    for place, address in enumerate(local.addresses):
+        # Type preference 126 for host candidates (RFC 8445 section 5.1.2), the first address first.
+        priority = 126 << 24 | (65535 - place) << 8 | 255
+        lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {local.port} typ host")
+    lines.append("a=end-of-candidates")
+    lines.append("a=rtcp-mux")
+    if offered.rtcp_rsize:
+        lines.append("a=rtcp-rsize")
+    lines += [f"a=extmap:{number} {uri}" for number, uri in section.extensions]
+    for codec in section.codecs:
+        lines += _codec_lines(codec, offered)
+    if section.rids:
+        lines += [f"a=rid:{rid} recv" for rid in section.rids]
+        lines.append(f"a=simulcast:recv {';'.join(section.rids)}")
+    if section.slot_index >= 0 and ssrcs is not None:
+        # Slots of one index show one person: the same stream id, so that the browser keeps lips and sound together.
+        # The ssrc lines are for clients that cannot demultiplex by mid.
+        stream, media, repair = f"slot-{section.slot_index}", *ssrcs
+        lines.append(f"a=msid:{stream} {stream}-{offered.kind}")
+        repaired = any(codec.rtx for codec in section.codecs)
+        if repaired:
+            lines.append(f"a=ssrc-group:FID {media} {repair}")
+        for ssrc in (media, repair) if repaired else (media,):
+            lines.append(f"a=ssrc:{ssrc} cname:{stream}")
+            lines.append(f"a=ssrc:{ssrc} msid:{stream} {stream}-{offered.kind}")
+    return lines
+
+
+def _codec_lines(codec: AcceptedCodec, section: OfferedSection) -> list[str]:
+    offered = codec.offered
+    number = offered.payload_type
+    # The name as the registry writes it: opus in lower case, VP8 and H264 in upper case.
+    name = offered.name if section.kind == "audio" else offered.name.upper()
+    channels = f"/{offered.channels}" if offered.channels > 1 else ""
+    lines = [f"a=rtpmap:{number} {name}/{offered.clock_rate}{channels}"]
+    for feedback in _FEEDBACK:
+        if feedback in offered.feedback and (section.sends or feedback != "transport-cc"):
+            lines.append(f"a=rtcp-fb:{number} {feedback}")
+    if offered.parameters:
+        lines.append(f"a=fmtp:{number} {offered.parameters}")
+    if codec.rtx:
+        lines.append(f"a=rtpmap:{codec.rtx} rtx/{offered.clock_rate}")
+        lines.append(f"a=fmtp:{codec.rtx} {codec.rtx_parameters}")
+    return lines

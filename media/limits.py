@@ -1,0 +1,59 @@
+"""Token buckets: how much unauthenticated or repeated work one source may cause."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+class Bucket:
+    """`rate` tokens a second, at most `burst` saved up. Times are monotonic seconds."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """Tokens available now."""
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        return self._tokens
+
+    def take(self, now: float) -> bool:
+        """Use one token; False if there is none."""
+        if self.level(now) < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class SourceLimiter:
+    """One bucket per source address, for a bounded number of sources: the longest unused is forgotten."""
+
+    def __init__(self, rate: float, burst: float, max_sources: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._max = max_sources
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def allowed(self, source: str, now: float) -> bool:
+        """Whether this source has anything left; costs nothing and remembers nothing."""
+        bucket = self._buckets.get(source)
+        return bucket is None or bucket.level(now) >= 1
+
+    def charge(self, source: str, now: float) -> None:
+        """The source caused work that led to nothing."""
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            bucket = self._buckets[source] = Bucket(self._rate, self._burst, now)
+            if len(self._buckets) > self._max:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(source)
+        bucket.take(now)

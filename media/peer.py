@@ -1,0 +1,285 @@
+"""One client's transport and media: its ICE and DTLS state, its tracks and its receive slots."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from media.answer import Plan
+from media.api import Kind, MediaConfig, Slot
+from media.codec import ForwardedCodec
+from media.feedback import ArrivalLog
+from media.limits import Bucket
+from media.rtp import ExtensionIds, ExtensionReader
+from media.slots import SlotPlace, SourceKey, assign
+from media.stream import Outlet, Stream, Track
+from media.wire import DtlsSession
+
+
+class Peer:
+    """The state of one peer. Times are monotonic seconds; `order` counts joins in the process.
+
+    What the receive loop reads per packet: receive_context, address, last_packet, flowing, streams, repairs,
+    extensions, arrivals, talk_packets.
+    """
+
+    __slots__ = (
+        "address",
+        "addresses",
+        "answer_version",
+        "arrivals",
+        "checked_at",
+        "config",
+        "created_at",
+        "dtls",
+        "dtls_budget",
+        "extensions",
+        "fingerprints",
+        "flowing",
+        "joined_at",
+        "joined_wall",
+        "last_packet",
+        "media_seconds",
+        "offer_session",
+        "order",
+        "outlets",
+        "outlets_by_ssrc",
+        "participant_id",
+        "password_of",
+        "payload_types",
+        "peer_id",
+        "plan",
+        "receive_context",
+        "remote_ufrag",
+        "repair_types",
+        "repairs",
+        "room_id",
+        "rtt",
+        "send_context",
+        "session_number",
+        "shown",
+        "ssrc",
+        "ssrcs",
+        "streams",
+        "talk_packets",
+        "tracks",
+    )
+
+    def __init__(
+        self,
+        room_id: str,
+        participant_id: str,
+        peer_id: str,
+        order: int,
+        plan: Plan,
+        config: MediaConfig,
+        now: float,
+    ) -> None:
+        self.room_id = room_id
+        self.participant_id = participant_id
+        self.peer_id = peer_id
+        self.order = order
+        self.config = config
+        self.ssrc = secrets.randbits(32)  # the sender of our RTCP feedback
+        self.session_number = secrets.randbits(62)
+        self.answer_version = 0
+        self.plan = plan
+        self.payload_types: dict[int, ForwardedCodec] = {}
+        self.repair_types: dict[int, int] = {}
+
+        self.password_of: dict[str, str] = {}  # our ufrag -> password; two during an ICE restart
+        self.remote_ufrag = ""
+        self.offer_session = ""
+        self.fingerprints: tuple[tuple[str, str], ...] = ()
+        self.address: Any = None  # where we send to
+        self.addresses: dict[Any, None] = {}  # validated by ICE, oldest first
+        self.checked_at = now  # last authenticated check; the join counts as one
+        self.created_at = now  # or the last offer before it connected
+        self.dtls: DtlsSession | None = None
+        self.dtls_budget = Bucket(config.dtls_datagrams_per_second, config.dtls_datagrams_burst, now)
+        self.receive_context: Any = None
+        self.send_context: Any = None
+
+        self.flowing = False
+        self.joined_at = 0.0
+        self.joined_wall = 0.0  # the same instant in unix seconds, as announced
+        self.last_packet = 0.0  # authenticated RTP or RTCP; 0 before the first
+        self.media_seconds = 0.0  # of finished stays
+        self.talk_packets = 0
+
+        self.extensions = ExtensionReader(ExtensionIds())
+        self.arrivals = ArrivalLog()
+        self.tracks: dict[str, Track] = {}  # by mid
+        self.streams: dict[int, Stream] = {}  # by SSRC
+        self.repairs: dict[int, Stream] = {}  # by RTX SSRC
+        self.ssrcs: set[int] = set()  # every SSRC that was ever one of these
+        self.outlets: dict[str, Outlet] = {}  # by mid
+        self.outlets_by_ssrc: dict[int, Outlet] = {}
+        self.shown: dict[str, SourceKey] = {}  # by mid
+        self.rtt = 0.0  # towards this client; 0 until a report tells
+        self.apply(plan, now)
+
+    def apply(self, plan: Plan, now: float) -> None:
+        """Take over an accepted offer: keep what stays, make what is new, drop what is gone."""
+        self.plan = plan
+        self.payload_types = plan.payload_types()
+        self.repair_types = plan.repair_types()
+        self.offer_session = plan.offer.session_id
+        self.fingerprints = plan.offer.fingerprints
+        self.extensions = ExtensionReader(plan.extension_ids)
+        for stream in self.streams.values():
+            stream.extensions = self.extensions
+        sending = {s.offered.mid: s for s in plan.sections if s.ordinal >= 0}
+        receiving = {s.offered.mid: s for s in plan.sections if s.slot_index >= 0}
+        for mid in [mid for mid in self.tracks if mid not in sending]:
+            self.forget_track(self.tracks.pop(mid), now)
+        for mid, section in sending.items():
+            if mid not in self.tracks:
+                self.tracks[mid] = Track(
+                    self.participant_id, mid, section.kind, section.ordinal, section.rids
+                )
+        for mid in [mid for mid in self.outlets if mid not in receiving]:
+            gone = self.outlets.pop(mid)
+            gone.detach(now)
+            del self.outlets_by_ssrc[gone.ssrc]
+            self.shown.pop(mid, None)
+        for mid, section in receiving.items():
+            types = {c.codec.name: (c.offered.payload_type, c.rtx) for c in section.codecs}
+            outlet = self.outlets.get(mid)
+            if outlet is not None:
+                outlet.payload_types = types
+                continue
+            outlet = Outlet(
+                mid,
+                section.kind,
+                section.slot_index,
+                types,
+                (secrets.randbits(32), secrets.randbits(32)),
+                (secrets.randbits(15), secrets.randbits(15), secrets.randbits(31)),
+            )
+            self.outlets[mid] = outlet
+            self.outlets_by_ssrc[outlet.ssrc] = outlet
+        if self.send_context is not None:
+            self.open_outlets()
+
+    def open_outlets(self) -> None:
+        """DTLS is connected: let every outlet that is not open yet send."""
+        ids = self.plan.extension_ids
+        for outlet in self.outlets.values():
+            if outlet.context is None:
+                outlet.open(self.send_context, self.address, ids.mid, ids.orientation)
+
+    def move(self, address: Any) -> None:
+        """Send to another address from now on."""
+        self.address = address
+        for outlet in self.outlets.values():
+            outlet.address = address
+
+    def bind(self, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float) -> str | None:
+        """Connect an unknown SSRC (or a known one that changed its payload type) to its track; else the reason."""
+        mid, rid, _ = names
+        codec = self.payload_types.get(payload_type)
+        repaired = self.repair_types.get(payload_type)
+        if codec is None and repaired is None:
+            return "rtp_unknown_payload_type"
+        known = self.streams.get(ssrc)
+        track = known.track if known is not None else self._track_of(ssrc, mid, payload_type)
+        if track is None:
+            return "rtp_unknown_ssrc"
+        if ssrc not in self.ssrcs and len(self.ssrcs) >= self.config.max_ssrcs_per_peer:
+            return "rtp_too_many_ssrcs"
+        if codec is None:
+            if track.stream is None or known is not None:
+                return "rtx_without_media"
+            self.repairs[ssrc] = track.stream
+            self.ssrcs.add(ssrc)
+            return None
+        if codec.kind != track.kind:
+            return "rtp_unknown_payload_type"
+        if track.rids and rid and rid != track.rids[0]:
+            return "rtp_layer_not_accepted"
+        if known is not None:
+            known.payload_type = payload_type
+            known.codec = codec
+            track.bind(known, now)  # everybody starts anew, with the other codec
+            return None
+        if track.stream is not None:
+            self._forget_stream(track.stream)
+        stream = Stream(track, ssrc, payload_type, codec, self.extensions, self.config.ring_packets)
+        self.streams[ssrc] = stream
+        self.ssrcs.add(ssrc)
+        track.bind(stream, now)
+        return None
+
+    def _track_of(self, ssrc: int, mid: str, payload_type: int) -> Track | None:
+        if mid:
+            return self.tracks.get(mid)
+        for section in self.plan.sections:
+            if ssrc in section.offered.ssrcs:
+                return self.tracks.get(section.offered.mid)
+        # A client that announces neither: the payload type decides if only one track can have it.
+        fitting = [
+            s.offered.mid
+            for s in self.plan.sections
+            if s.ordinal >= 0 and any(payload_type in (c.offered.payload_type, c.rtx) for c in s.codecs)
+        ]
+        return self.tracks.get(fitting[0]) if len(fitting) == 1 else None
+
+    def _forget_stream(self, stream: Stream) -> None:
+        self.streams.pop(stream.ssrc, None)
+        for ssrc in [s for s, repaired in self.repairs.items() if repaired is stream]:
+            del self.repairs[ssrc]
+
+    def forget_track(self, track: Track, now: float) -> None:
+        """The m-line no longer sends: nobody is subscribed to it any more."""
+        for outlet in track.outlets:
+            outlet.detach(now)
+        if track.stream is not None:
+            self._forget_stream(track.stream)
+            track.bind(None, now)
+
+    def end_stream(self, ssrc: int, now: float) -> None:
+        """The client said BYE for this SSRC."""
+        stream = self.streams.get(ssrc)
+        if stream is not None:
+            self._forget_stream(stream)
+            stream.track.bind(None, now)
+
+    def show(self, tracks: dict[Kind, dict[SourceKey, Track]], now: float) -> bool:
+        """Fill the receive slots from what the room offers (keys in order of preference); True if anything changed."""
+        places = [SlotPlace(o.mid, o.kind, o.index) for o in self.outlets.values()]
+        wanted = assign(places, self.shown, {kind: list(keyed) for kind, keyed in tracks.items()})
+        changed = wanted != self.shown
+        self.shown = wanted
+        for outlet in self.outlets.values():
+            key = wanted.get(outlet.mid)
+            track = tracks[outlet.kind][key] if key is not None else None
+            if outlet.track is not track:
+                outlet.detach(now)
+                if track is not None:
+                    outlet.attach(track)
+        return changed
+
+    def slots(self) -> tuple[Slot, ...]:
+        """The receive slots in the order of the offer."""
+        return tuple(
+            Slot(o.mid, o.kind, self.shown[o.mid][0] if o.mid in self.shown else None)
+            for o in self.outlets.values()
+        )
+
+    def release(self, now: float) -> None:
+        """Take the peer out of every structure it shares with others; DTLS says goodbye."""
+        for outlet in self.outlets.values():
+            outlet.detach(now)
+            outlet.context = None
+        for track in self.tracks.values():
+            self.forget_track(track, now)
+        self.receive_context = self.send_context = None
+        if self.dtls is not None:
+            self.dtls.close()
+        self.streams.clear()
+        self.repairs.clear()
+        self.outlets.clear()
+        self.outlets_by_ssrc.clear()
+        self.tracks.clear()
+        self.shown.clear()

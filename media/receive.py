@@ -1,0 +1,295 @@
+"""The receive loop: datagrams to STUN, DTLS, RTP and RTCP, and RTP through statistics and ring to the fan-out."""
+
+from __future__ import annotations
+
+import socket
+from bisect import bisect_left
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from media import wire
+from media.api import DELAY_EDGES
+from media.forward import fan_out, swallow
+from media.peer import Peer
+from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
+from media.srtp import Scratch, refusal
+from media.stream import Stream
+from media.tally import Tally
+
+TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
+LATE_LIMIT = 512  # a packet older than this is of no use to a decoder, nor to the ring
+
+
+class Arrivals(Protocol):
+    """Who takes what is not a media packet of a known address (transport.Transport)."""
+
+    by_address: dict[Any, Peer]
+
+    def on_stun(self, data: bytes, address: Any, now: float) -> None:
+        """A datagram that looks like STUN."""
+
+    def on_dtls(self, peer: Peer, data: bytes, address: Any, now: float) -> None:
+        """A datagram that looks like DTLS, from an address ICE has validated."""
+
+    def find_by_ssrc(self, ssrc: int, address: Any, now: float) -> Peer | None:
+        """Whose packet this might be, coming from an unknown address."""
+
+    def on_moved(self, peer: Peer, address: Any, now: float) -> None:
+        """An authenticated RTP packet came from another address than the current one."""
+
+
+class Control(Protocol):
+    """Who takes what changes the state of a peer (server.MediaServer)."""
+
+    def on_rtcp(self, peer: Peer, data: memoryview, now: float) -> None:
+        """An authenticated, decrypted RTCP packet."""
+
+    def on_first_packet(self, peer: Peer, now: float) -> None:
+        """The first authenticated RTP packet since the peer connected or fell silent."""
+
+    def on_unknown_stream(
+        self, peer: Peer, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float
+    ) -> str | None:
+        """An unknown SSRC with its (mid, rid, repaired rid): now known, or the reason why not."""
+
+
+class Receiver:
+    """Owns the socket's receiving side. `on_readable` is the whole hot path."""
+
+    __slots__ = ("_batch", "_control", "_scratch", "_socket", "_tally", "_transport")
+
+    def __init__(
+        self, sock: socket.socket, batch: int, tally: Tally, transport: Arrivals, control: Control
+    ) -> None:
+        self._socket = sock
+        self._batch = batch
+        self._tally = tally
+        self._transport = transport
+        self._control = control
+        self._scratch = Scratch()
+
+    def on_readable(self) -> None:
+        """Handle up to one batch of datagrams; the selector calls again while there are more."""
+        receive: Callable[[bytearray], tuple[int, Any]] = self._socket.recvfrom_into
+        buffer = self._scratch.buffer
+        peers = self._transport.by_address
+        tally = self._tally
+        count = octets = 0
+        for _ in range(self._batch):
+            try:
+                size, address = receive(buffer)
+            except BlockingIOError:
+                break
+            except OSError:
+                tally.drop("receive_failed")
+                break
+            count += 1
+            octets += size
+            if size == 0:
+                tally.drop("datagram_empty")
+                continue
+            now = monotonic()
+            first = buffer[0]
+            if 127 < first < 192:
+                peer = peers.get(address)
+                if size < 12:
+                    tally.drop("rtp_malformed")
+                elif 192 <= buffer[1] <= 223:  # RFC 5761 section 4
+                    self._rtcp(peer, size, now)
+                else:
+                    self._rtp(peer, size, address, now)
+            elif first < 4:
+                self._transport.on_stun(bytes(buffer[:size]), address, now)
+            elif 19 < first < 64:
+                peer = peers.get(address)
+                if peer is None:
+                    tally.drop("dtls_unknown_address")
+                else:
+                    self._transport.on_dtls(peer, bytes(buffer[:size]), address, now)
+            else:
+                tally.drop("datagram_unknown")
+        tally.packets_in += count
+        tally.bytes_in += octets
+
+    def _rtcp(self, peer: Peer | None, size: int, now: float) -> None:
+        if peer is None:
+            self._tally.drop("rtcp_unknown_address")
+            return
+        if peer.receive_context is None:
+            self._tally.drop("rtcp_before_dtls")
+            return
+        length = self._scratch.length
+        length[0] = size
+        status = wire.unprotect_rtcp(peer.receive_context, self._scratch.pointer, length)
+        if status:
+            self._tally.drop(refusal(status, "rtcp_"))
+            return
+        peer.last_packet = now
+        self._control.on_rtcp(peer, self._scratch.view[: length[0]], now)
+
+    def _rtp(self, peer: Peer | None, size: int, address: Any, now: float) -> None:
+        tally = self._tally
+        scratch = self._scratch
+        buffer = scratch.buffer
+        first, marker, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
+        if peer is None:
+            peer = self._transport.find_by_ssrc(ssrc, address, now)
+            if peer is None:
+                tally.drop("rtp_unknown_address")
+                return
+        if peer.receive_context is None:
+            tally.drop("rtp_before_dtls")
+            return
+        length = scratch.length
+        length[0] = size
+        status = wire.unprotect(peer.receive_context, scratch.pointer, length)
+        if status:
+            tally.drop(refusal(status))
+            return
+        size = end = length[0]
+        if address != peer.address:
+            self._transport.on_moved(peer, address, now)
+        peer.last_packet = now
+        if not peer.flowing:
+            self._control.on_first_packet(peer, now)
+
+        # The same checks as rtp.parse_payload, unrolled: this runs for every packet.
+        start = 12 + ((first & 0x0F) << 2)
+        values = NO_EXTENSIONS
+        profile = extension = 0
+        if first & 0x10:
+            if start + 4 > size:
+                tally.drop("rtp_malformed")
+                return
+            profile, words = EXTENSION.unpack_from(buffer, start)
+            extension = start + 4
+            start = extension + (words << 2)
+        if first & 0x20 and start < size:
+            end -= buffer[size - 1]
+            buffer[0] = first & 0xDF
+        if start > end:
+            tally.drop("rtp_malformed")
+            return
+        if profile:
+            try:
+                values = peer.extensions.read(buffer, extension, start, profile)
+            except ParseError as error:
+                tally.drop(error.reason)
+                return
+            if values[0] >= 0:
+                peer.arrivals.pending[values[0]] = now
+
+        payload_type = marker & 0x7F
+        stream = peer.streams.get(ssrc)
+        if stream is None or payload_type != stream.payload_type:
+            if ssrc in peer.repairs:
+                self._repaired(peer.repairs[ssrc], sequence, timestamp, marker, start, end, values, now)
+                return
+            names = ("", "", "")
+            if profile:
+                names = peer.extensions.text(buffer, extension, start, profile)
+            refused = self._control.on_unknown_stream(peer, ssrc, payload_type, names, now)
+            if refused is not None:
+                tally.drop(refused)
+                return
+            if ssrc in peer.repairs:
+                self._repaired(peer.repairs[ssrc], sequence, timestamp, marker, start, end, values, now)
+                return
+            stream = peer.streams[ssrc]
+        if values[1] >= 0 and values[1] & 0x7F <= TALK_LEVEL:
+            peer.talk_packets += 1
+
+        # Reception statistics (RFC 3550 A.1, A.3, A.8).
+        stream.received += 1
+        transit = int(now * stream.clock_rate) - timestamp & 0xFFFFFFFF
+        difference = abs(transit - stream.transit)
+        stream.transit = transit
+        if difference < 0x7FFFFFFF:
+            stream.jitter += (difference - stream.jitter) * 0.0625
+        self._media(stream, scratch.view, sequence, timestamp, marker & 0x80, start, end, values[2], now)
+
+    def _media(
+        self,
+        stream: Stream,
+        data: memoryview,
+        sequence: int,
+        timestamp: int,
+        marker: int,
+        start: int,
+        end: int,
+        orientation: int,
+        now: float,
+    ) -> None:
+        """One plain media packet, original or recovered: number it, keep it, forward it."""
+        tally = self._tally
+        highest = stream.highest
+        if highest < 0:
+            number = sequence + 0x10000  # so that what comes just before it is not negative
+            stream.highest = stream.base = number
+            stream.jitter = 0.0
+        else:
+            number = highest + ((sequence - highest + 0x8000) & 0xFFFF) - 0x8000
+            if number == highest + 1:
+                stream.highest = number
+            elif number > highest:
+                if stream.is_video and not stream.missing.gap(highest + 1, number, now):
+                    for outlet in stream.outlets:
+                        outlet.wait(now)  # too much is gone to decode on; continue without a hole
+                    stream.want_keyframe()
+                stream.highest = number
+            elif highest - number > LATE_LIMIT:
+                tally.drop("rtp_too_late")
+                return
+            elif stream.missing:
+                stream.missing.arrived(number)
+        stream.packets += 1
+        stream.bytes += end - start
+        if stream.ring is not None and not stream.ring.store(number, bytes(data[:end])):
+            tally.drop("rtp_duplicate")
+            return
+        payload = data[start:end]
+        if stream.keyframe_wanted and stream.codec.keyframe(payload, 0, end - start):
+            stream.keyframe_wanted = False
+        if not stream.outlets or (start == end and swallow(stream, number)):
+            return
+        fan_out(stream, number, timestamp, marker, payload, orientation, now, self._socket.sendto, tally)
+        delay = monotonic() - now
+        tally.delay_counts[bisect_left(DELAY_EDGES, delay)] += 1
+        tally.delay_sum += delay
+
+    def _repaired(
+        self,
+        stream: Stream,
+        _sequence: int,
+        timestamp: int,
+        marker: int,
+        start: int,
+        end: int,
+        values: tuple[int, int, int],
+        now: float,
+    ) -> None:
+        """An RTX packet (RFC 4588 section 4): undo it and treat what was inside as the packet that got lost."""
+        if end - start < 2 or stream.highest < 0:
+            return  # Chromium probes for bandwidth with padding on the RTX stream
+        view = self._scratch.view
+        original = view[start] << 8 | view[start + 1]
+        number = stream.highest + ((original - stream.highest + 0x8000) & 0xFFFF) - 0x8000
+        if stream.ring is not None and stream.ring.has(number):
+            return  # probing repeats packets that did arrive
+        packet = bytearray(view[:start])
+        packet += view[start + 2 : end]
+        HEADER.pack_into(
+            packet, 0, packet[0], marker & 0x80 | stream.payload_type, original, timestamp, stream.ssrc
+        )
+        self._media(
+            stream,
+            memoryview(packet),
+            original,
+            timestamp,
+            marker & 0x80,
+            start,
+            end - 2,
+            values[2],
+            now,
+        )

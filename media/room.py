@@ -1,0 +1,37 @@
+"""A room: its peers, and who is offered to whom."""
+
+from __future__ import annotations
+
+from media.api import Kind
+from media.peer import Peer
+from media.slots import SourceKey
+from media.stream import Track
+
+
+class Room:
+    """Peers by id, in the order they joined."""
+
+    def __init__(self, room_id: str) -> None:
+        self.room_id = room_id
+        self.peers: dict[str, Peer] = {}
+
+    def arrange(self, now: float) -> list[Peer]:
+        """Fill everybody's receive slots anew after somebody came or went; the peers whose slots changed."""
+        return [
+            peer
+            for peer in self.peers.values()
+            if peer.send_context is not None and peer.show(self._tracks_for(peer), now)
+        ]
+
+    def _tracks_for(self, viewer: Peer) -> dict[Kind, dict[SourceKey, Track]]:
+        """What the others publish, in the order they joined. Nobody gets his own media back, whichever tab sends it.
+
+        Where a person has two live peers (a reload whose predecessor has not timed out, a second tab), the newer
+        one is shown, in the older one's place.
+        """
+        tracks: dict[Kind, dict[SourceKey, Track]] = {"audio": {}, "video": {}}
+        for peer in self.peers.values():
+            if peer.flowing and peer.participant_id != viewer.participant_id:
+                for track in peer.tracks.values():
+                    tracks[track.kind][track.key] = track
+        return tracks

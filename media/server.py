@@ -1,0 +1,346 @@
+"""The control plane: who is in which room, the one socket, the timers, and the events that leave the SFU."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from time import monotonic
+
+from media import kernel, presence, reports, rtcp
+from media.answer import Plan, plan, write_answer
+from media.api import (
+    Counters,
+    LeaveReason,
+    MediaConfig,
+    MediaEvent,
+    OfferError,
+    PeerClosed,
+    PeerJoined,
+    PeerLeft,
+    PeerStats,
+    PresenceSample,
+    SlotsChanged,
+)
+from media.peer import Peer
+from media.receive import Receiver
+from media.room import Room
+from media.rtp import ParseError
+from media.sdp import parse_offer
+from media.srtp import Scratch
+from media.tally import Tally
+from media.transport import Transport
+from media.wire import DtlsSession, DtlsState, context_of
+
+logger = logging.getLogger("visavis.media")
+
+TICK = 0.02  # seconds: the finest schedule there is, that of NACKs
+STALL = 0.5  # seconds: a tick this late means that packets are waiting unread, so silence proves nothing
+TIMEOUT_TICKS = 12  # silence and ICE time-outs are looked at every quarter of a second
+
+
+class MediaServer:
+    """One SFU on one UDP port. Everything runs on the loop that called `start`."""
+
+    def __init__(
+        self,
+        config: MediaConfig,
+        sock: socket.socket,
+        wall_clock: Callable[[], float],
+        on_event: Callable[[MediaEvent], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._port = int(sock.getsockname()[1])
+        self._config = config
+        self._wall_clock = wall_clock
+        self._on_event = on_event
+        self._events: list[MediaEvent] = []
+        self._tally = Tally()
+        self._scratch = Scratch()
+        self._rooms: dict[str, Room] = {}
+        self._peers: dict[int, Peer] = {}  # by join order
+        self._next_order = 0
+        self._transport = Transport(sock, config, self._tally, self._on_dtls_change)
+        self._receiver = Receiver(sock, config.batch_datagrams, self._tally, self._transport, self)
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._ticked_at = monotonic()
+        self._closed = False
+        self._loop.add_reader(sock, self._receiver.on_readable)
+
+    @classmethod
+    async def start(
+        cls,
+        config: MediaConfig,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        on_event: Callable[[MediaEvent], None],
+    ) -> MediaServer:
+        """Bind the UDP port and begin to serve. Raises OSError if the port cannot be bound."""
+        sock = kernel.open_port(
+            config.host, config.port, config.receive_buffer_bytes, config.send_buffer_bytes
+        )
+        return cls(config, sock, wall_clock, on_event)
+
+    @property
+    def port(self) -> int:
+        """The UDP port in use."""
+        return self._port
+
+    async def join(self, *, room_id: str, participant_id: str, peer_id: str, offer_sdp: str) -> str:
+        """Take an SDP offer, return the answer. Raises OfferError before any resource is made.
+
+        The same peer_id again is a renegotiation or ICE restart of that peer: its DTLS association stays if the
+        offer comes from the same RTCPeerConnection (session id of o=, fingerprints), else the peer is closed as
+        `replaced` and begins anew.
+        """
+        if self._closed:
+            raise OfferError("closed", "the media server is stopping")
+        now = monotonic()
+        decided = plan(
+            parse_offer(offer_sdp, self._config.max_sdp_bytes, self._config.max_media_sections), self._config
+        )
+        offer = decided.offer
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        if peer is not None and not (
+            peer.participant_id == participant_id
+            and peer.fingerprints == offer.fingerprints
+            and peer.offer_session == offer.session_id
+        ):
+            self._close_peer(peer, LeaveReason.REPLACED, now)
+            peer = None
+        if peer is None:
+            peer = self._new_peer(room_id, participant_id, peer_id, decided, now)
+        else:
+            peer.apply(decided, now)
+        if peer.remote_ufrag != offer.ice_ufrag:
+            self._transport.renew_credentials(peer, offer.ice_ufrag, now)
+        if peer.send_context is not None:
+            self._arrange(room_id, now)
+        self._schedule()
+        return self._answer(peer, decided)
+
+    def leave(self, room_id: str, peer_id: str, reason: LeaveReason = LeaveReason.LEFT) -> None:
+        """Send close_notify and free the peer; nothing happens if there is no such peer."""
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        if peer is not None:
+            self._close_peer(peer, reason, monotonic())
+
+    def presence(self, room_id: str) -> tuple[PresenceSample, ...]:
+        """Every peer of the room, also those that are silent or still connecting."""
+        room = self._rooms.get(room_id)
+        now, wall_now = monotonic(), self._wall_clock()
+        return (
+            tuple(presence.sample(p, now, wall_now) for p in room.peers.values()) if room is not None else ()
+        )
+
+    def peer_stats(self, room_id: str) -> tuple[PeerStats, ...]:
+        """Statistics of every stream of every peer of the room."""
+        room = self._rooms.get(room_id)
+        return tuple(presence.stats(p) for p in room.peers.values()) if room is not None else ()
+
+    def slots(self, room_id: str, peer_id: str) -> SlotsChanged | None:
+        """The current content of a peer's receive slots, as the latest SlotsChanged told it."""
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        return SlotsChanged(room_id, peer_id, peer.slots()) if peer is not None else None
+
+    def counters(self) -> Counters:
+        """Totals of the process and gauges of now."""
+        tally = self._tally
+        drops = dict(tally.drops)
+        lost = 0 if self._closed else kernel.dropped(self._port)
+        if lost:
+            drops["receive_buffer_full"] = lost
+        return Counters(
+            packets_in=tally.packets_in,
+            packets_out=tally.packets_out,
+            bytes_in=tally.bytes_in,
+            bytes_out=tally.bytes_out,
+            drops=drops,
+            rooms=len(self._rooms),
+            peers=len(self._peers),
+            delay_counts=tuple(tally.delay_counts),
+            delay_sum_seconds=tally.delay_sum,
+            receive_buffer_bytes=0 if self._closed else kernel.receive_buffer(self._socket),
+        )
+
+    async def close(self) -> None:
+        """Say goodbye to everybody, deliver the last events, free the port. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for peer in list(self._peers.values()):
+            self._close_peer(peer, LeaveReason.SERVER_STOP, monotonic())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._socket)
+        await self._transport.drain(timeout=2)
+        self._deliver()
+        self._socket.close()
+
+    # What the receive loop hands over (receive.Control).
+
+    def on_rtcp(self, peer: Peer, data: memoryview, now: float) -> None:
+        """Parse and act; a malformed packet is counted."""
+        try:
+            packets = rtcp.parse(data, len(data))
+        except ParseError as error:
+            self._tally.drop(error.reason)
+            return
+        reports.handle(peer, packets, now, self._scratch, self._socket.sendto, self._tally)
+
+    def on_first_packet(self, peer: Peer, now: float) -> None:
+        """The peer is present from now on."""
+        peer.flowing = True
+        peer.joined_at = now
+        peer.joined_wall = self._wall_clock()
+        self._emit(PeerJoined(peer.room_id, peer.participant_id, peer.peer_id, peer.joined_wall))
+        # Not from within the packet's own way: the fan-out lists change after this batch.
+        self._loop.call_soon(self._arrange, peer.room_id, now)
+
+    def on_unknown_stream(
+        self, peer: Peer, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float
+    ) -> str | None:
+        """See Peer.bind; also remembers whose SSRC this is."""
+        refused = peer.bind(ssrc, payload_type, names, now)
+        if refused is None:
+            self._transport.remember(peer, ssrc)
+        elif peer.dtls is not None and ssrc not in peer.ssrcs:
+            peer.dtls.receive_session.remove_stream(
+                ssrc
+            )  # libsrtp made one; strangers must not pile up there
+        return refused
+
+    # Peers.
+
+    def _new_peer(self, room_id: str, participant_id: str, peer_id: str, decided: Plan, now: float) -> Peer:
+        config = self._config
+        if len(self._peers) >= config.max_peers:
+            raise OfferError("server_full", f"this server holds {config.max_peers} peers at most")
+        room = self._rooms.get(room_id)
+        if room is None and len(self._rooms) >= config.max_rooms:
+            raise OfferError("server_full", f"this server holds {config.max_rooms} rooms at most")
+        if room is not None and len(room.peers) >= config.max_peers_per_room:
+            raise OfferError("room_full", f"a room holds {config.max_peers_per_room} peers at most")
+        if room is None:
+            room = self._rooms[room_id] = Room(room_id)
+        self._next_order += 1
+        peer = Peer(room_id, participant_id, peer_id, self._next_order, decided, config, now)
+        room.peers[peer_id] = peer
+        self._peers[peer.order] = peer
+        return peer
+
+    def _answer(self, peer: Peer, decided: Plan) -> str:
+        peer.answer_version += 1
+        outlets = peer.outlets
+        return write_answer(
+            decided,
+            self._transport.local(peer),
+            peer.session_number,
+            peer.answer_version,
+            lambda mid: (outlets[mid].ssrc, outlets[mid].rtx_ssrc) if mid in outlets else None,
+        )
+
+    def _on_dtls_change(self, peer: Peer, session: DtlsSession) -> None:
+        now = monotonic()
+        if session.state is DtlsState.CONNECTED:
+            peer.receive_context = context_of(session.receive_session)
+            peer.send_context = context_of(session.send_session)
+            peer.open_outlets()
+            self._arrange(peer.room_id, now)
+            return
+        if session.state is DtlsState.FAILED:
+            self._tally.drop("dtls_failed")
+        self._close_peer(peer, LeaveReason.DTLS_CLOSE, now)
+
+    def _close_peer(self, peer: Peer, reason: LeaveReason, now: float) -> None:
+        if self._peers.pop(peer.order, None) is None:
+            return
+        self._stop_flowing(peer, reason, now)
+        self._transport.forget(peer)
+        peer.release(now)
+        room = self._rooms[peer.room_id]
+        del room.peers[peer.peer_id]
+        if not room.peers:
+            del self._rooms[peer.room_id]
+        self._emit(PeerClosed(peer.room_id, peer.participant_id, peer.peer_id, reason))
+        if not self._closed:
+            self._arrange(peer.room_id, now)
+
+    def _stop_flowing(self, peer: Peer, reason: LeaveReason, now: float) -> None:
+        if not peer.flowing:
+            return
+        peer.flowing = False
+        peer.media_seconds += max(0.0, peer.last_packet - peer.joined_at)
+        at = self._wall_clock() - (now - peer.last_packet)
+        self._emit(
+            PeerLeft(peer.room_id, peer.participant_id, peer.peer_id, max(at, peer.joined_wall), reason)
+        )
+
+    def _arrange(self, room_id: str, now: float) -> None:
+        room = self._rooms.get(room_id)
+        if room is not None:
+            for peer in room.arrange(now):
+                self._emit(SlotsChanged(room_id, peer.peer_id, peer.slots()))
+
+    # Timers.
+
+    def _schedule(self) -> None:
+        if self._timer is None and self._peers and not self._closed:
+            self._timer = self._loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        """Everything periodic; peers take turns by their join order so that the work is spread evenly."""
+        self._timer = None
+        self._schedule()
+        now = monotonic()
+        stalled = now - self._ticked_at > STALL
+        self._ticked_at = now
+        self._ticks += 1
+        feedback_every = max(1, round(self._config.feedback_seconds / TICK))
+        report_every = max(1, round(self._config.report_seconds / TICK))
+        for peer in self._peers.values():
+            if peer.send_context is None:
+                continue
+            turn = self._ticks + peer.order
+            if peer.streams:
+                self._transport.send_rtcp(
+                    peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
+                )
+                if turn % feedback_every == 0:
+                    self._transport.send_rtcp(peer, reports.feedback(peer))
+            if turn % report_every == 0:
+                self._transport.send_rtcp(peer, reports.reports(peer, now))
+        if self._ticks % TIMEOUT_TICKS == 0 and not stalled:
+            self._time_out(now)
+
+    def _time_out(self, now: float) -> None:
+        for peer in list(self._peers.values()):
+            last_sign = peer.created_at if peer.send_context is None else peer.checked_at
+            if now - last_sign > self._config.ice_timeout_seconds:
+                self._close_peer(peer, LeaveReason.ICE_TIMEOUT, now)
+            elif peer.flowing and now - peer.last_packet > self._config.media_silence_seconds:
+                self._stop_flowing(peer, LeaveReason.MEDIA_SILENCE, now)
+                self._arrange(peer.room_id, now)
+
+    # Events.
+
+    def _emit(self, event: MediaEvent) -> None:
+        if not self._events:
+            self._loop.call_soon(self._deliver)
+        self._events.append(event)
+
+    def _deliver(self) -> None:
+        events, self._events = self._events, []
+        for event in events:
+            try:
+                self._on_event(event)
+            except Exception:
+                self._tally.drop("on_event_failed")
+                logger.exception("the handler of media events failed")

@@ -1,0 +1,24 @@
+"""The counters of one process: plain numbers that the hot path adds to and the control plane reads."""
+
+from __future__ import annotations
+
+from media.api import DELAY_EDGES
+
+
+class Tally:
+    """Totals since the start. Drops are counted by reason, each reason being a fixed name from the code."""
+
+    __slots__ = ("bytes_in", "bytes_out", "delay_counts", "delay_sum", "drops", "packets_in", "packets_out")
+
+    def __init__(self) -> None:
+        self.packets_in = 0
+        self.packets_out = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.drops: dict[str, int] = {}
+        self.delay_counts = [0] * (len(DELAY_EDGES) + 1)
+        self.delay_sum = 0.0
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count something not handled."""
+        self.drops[reason] = self.drops.get(reason, 0) + count

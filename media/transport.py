@@ -1,0 +1,198 @@
+"""From datagrams to authenticated peers: connectivity checks, DTLS, moved addresses, and the one way out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from media import ice
+from media.answer import LocalTransport
+from media.api import MediaConfig
+from media.limits import SourceLimiter
+from media.peer import Peer
+from media.rtp import ParseError
+from media.srtp import Scratch, refusal
+from media.tally import Tally
+from media.wire import DtlsSession, DtlsState, fingerprint_of, make_certificate
+
+
+class Transport:
+    """Knows which peer a datagram belongs to. Everything unauthenticated is limited per source or per peer."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        config: MediaConfig,
+        tally: Tally,
+        on_dtls_change: Callable[[Peer, DtlsSession], None],
+    ) -> None:
+        """`on_dtls_change` is called when a peer's DTLS session connects, fails or is closed by the client."""
+        self.by_address: dict[Any, Peer] = {}  # validated source addresses; the receive loop reads it
+        self._socket = sock
+        self._port = int(sock.getsockname()[1])
+        self._config = config
+        self._tally = tally
+        self._on_dtls_change = on_dtls_change
+        self._certificate = make_certificate()
+        self._fingerprint = fingerprint_of(self._certificate)
+        self._scratch = Scratch()
+        self._by_ufrag: dict[str, Peer] = {}
+        self._by_ssrc: dict[int, Peer] = {}
+        self._stun_failures = SourceLimiter(
+            config.stun_failures_per_second, config.stun_failures_burst, config.max_tracked_sources
+        )
+        self._moves = SourceLimiter(config.moves_per_second, config.moves_burst, config.max_tracked_sources)
+        self._ending: set[asyncio.Future[None]] = set()  # DTLS tasks of closed peers that have yet to end
+
+    # The life of a peer.
+
+    def renew_credentials(self, peer: Peer, remote_ufrag: str, now: float) -> None:
+        """A first offer or an ICE restart; the old credentials work until the new ones have been used."""
+        ufrag, password = ice.make_credentials()
+        peer.remote_ufrag = remote_ufrag
+        peer.password_of[ufrag] = password
+        peer.checked_at = now
+        if peer.send_context is None:
+            peer.created_at = now
+        self._by_ufrag[ufrag] = peer
+
+    def local(self, peer: Peer) -> LocalTransport:
+        """Our side of the transport as the answer tells it."""
+        ufrag, password = next(reversed(peer.password_of.items()))
+        return LocalTransport(ufrag, password, self._fingerprint, self._config.addresses, self._port)
+
+    def remember(self, peer: Peer, ssrc: int) -> None:
+        """This peer sends this SSRC; where two claim one, the later is remembered and the other is merely slower
+        to follow when its address changes."""
+        self._by_ssrc[ssrc] = peer
+
+    def forget(self, peer: Peer) -> None:
+        """The peer is closed: nothing that arrives is its own any more. Call before Peer.release."""
+        for ufrag in peer.password_of:
+            self._by_ufrag.pop(ufrag, None)
+        for ssrc in peer.ssrcs:
+            if self._by_ssrc.get(ssrc) is peer:
+                del self._by_ssrc[ssrc]
+        for address in peer.addresses:
+            if self.by_address.get(address) is peer:
+                del self.by_address[address]
+        if peer.dtls is not None:
+            for task in (peer.dtls.task, peer.dtls.pump):
+                if task is not None and not task.done():
+                    self._ending.add(task)
+                    task.add_done_callback(self._ending.discard)
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until the DTLS tasks of closed peers have ended."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=timeout)
+
+    # What the receive loop hands over (receive.Arrivals).
+
+    def on_stun(self, data: bytes, address: Any, now: float) -> None:
+        """Answer a connectivity check; bind or move its peer."""
+        try:
+            ufrag = ice.local_ufrag(data)
+        except ParseError as error:
+            self._tally.drop(error.reason)
+            return
+        peer = self._by_ufrag.get(ufrag)
+        if peer is None:
+            self._tally.drop("stun_unknown_ufrag")
+            return
+        source = str(address[0])
+        if not self._stun_failures.allowed(source, now):
+            self._tally.drop("stun_limited")
+            return
+        password = peer.password_of[ufrag]
+        try:
+            check = ice.verify(data, password)
+        except ParseError as error:
+            self._stun_failures.charge(source, now)
+            self._tally.drop(error.reason)
+            return
+        if not self._validate(peer, address, now):
+            self._tally.drop("stun_address_taken")
+            return
+        peer.checked_at = now
+        if len(peer.password_of) > 1 and ufrag == next(reversed(peer.password_of)):
+            for old in [u for u in peer.password_of if u != ufrag]:  # the ICE restart has come through
+                del peer.password_of[old]
+                self._by_ufrag.pop(old, None)
+        self.send(ice.respond(check, (source.removeprefix("::ffff:"), address[1]), password), address)
+        if peer.address is None or (check.nominated and address != peer.address):
+            peer.move(address)
+
+    def on_dtls(self, peer: Peer, data: bytes, address: Any, now: float) -> None:
+        """Feed the peer's DTLS session, which begins with the first datagram."""
+        if not peer.dtls_budget.take(now):
+            self._tally.drop("dtls_limited")
+            return
+        if peer.dtls is None:
+            peer.dtls = DtlsSession(
+                self._certificate,
+                peer.fingerprints,
+                lambda out: self.send(out, peer.address),
+                lambda session: self._on_dtls_change(peer, session),
+                self._config.dtls_queue,
+            )
+        if peer.dtls.state is DtlsState.NEW and address != peer.address:
+            peer.move(address)  # the handshake runs on the pair the client chose, nominated or not
+        if not peer.dtls.feed(data):
+            self._tally.drop("dtls_queue_full")
+
+    def find_by_ssrc(self, ssrc: int, address: Any, now: float) -> Peer | None:
+        """The peer that sends this SSRC, if the source may still cause authentication work."""
+        peer = self._by_ssrc.get(ssrc)
+        source = str(address[0])
+        if peer is None or not self._moves.allowed(source, now):
+            return None
+        self._moves.charge(source, now)
+        return peer
+
+    def on_moved(self, peer: Peer, address: Any, now: float) -> None:
+        """The client's address changed (a NAT rebinding, another network); libsrtp has excluded replays."""
+        if self._validate(peer, address, now):
+            peer.move(address)
+
+    def _validate(self, peer: Peer, address: Any, now: float) -> bool:
+        """Let datagrams from `address` be the peer's; False if another live peer is using it."""
+        holder = self.by_address.get(address)
+        if holder is not None and holder is not peer:
+            if holder.address == address and now - holder.last_packet < self._config.media_silence_seconds:
+                return False
+            holder.addresses.pop(address, None)
+        if address not in peer.addresses:
+            if len(peer.addresses) >= self._config.max_addresses_per_peer:
+                oldest = next(a for a in peer.addresses if a != peer.address)
+                del peer.addresses[oldest]
+                self.by_address.pop(oldest, None)
+            peer.addresses[address] = None
+        self.by_address[address] = peer
+        return True
+
+    # The way out for everything that is not fan-out.
+
+    def send(self, data: bytes | memoryview, address: Any) -> bool:
+        """One datagram; False (and counted) if the kernel did not take it."""
+        try:
+            self._socket.sendto(data, address)
+        except BlockingIOError:
+            self._tally.drop("send_buffer_full")
+            return False
+        except OSError:
+            self._tally.drop("send_failed")
+            return False
+        return True
+
+    def send_rtcp(self, peer: Peer, packets: list[bytes]) -> None:
+        """Protect and send RTCP packets to a connected peer."""
+        for packet in packets:
+            size = self._scratch.protect_rtcp(peer.send_context, packet)
+            if size < 0:
+                self._tally.drop(refusal(-size, "send_rtcp_"))
+            elif self.send(self._scratch.view[:size], peer.address):
+                self._tally.packets_out += 1
+                self._tally.bytes_out += size

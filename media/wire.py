@@ -1,0 +1,216 @@
+"""The only file that touches private names of aiortc and pylibsrtp: DTLS sessions and raw SRTP contexts.
+
+Every private name used here has a contract test in tests/media/test_wire.py, and both libraries are pinned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+from aiortc.rtcdtlstransport import (
+    RTCCertificate,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+)
+from OpenSSL import SSL
+from pylibsrtp import Session
+from pylibsrtp._binding import ffi, lib
+
+# libsrtp's own functions: (context, buffer, int* length) -> status, in place. Calling them on a preallocated
+# buffer saves 15-25 % against Session.protect, which copies twice and allocates each time.
+protect: Callable[[Any, Any, Any], int] = lib.srtp_protect
+unprotect: Callable[[Any, Any, Any], int] = lib.srtp_unprotect
+protect_rtcp: Callable[[Any, Any, Any], int] = lib.srtp_protect_rtcp
+unprotect_rtcp: Callable[[Any, Any, Any], int] = lib.srtp_unprotect_rtcp
+
+
+def pin(buffer: bytearray) -> Any:
+    """A C pointer to `buffer`, which cannot be resized while the pointer lives."""
+    return ffi.from_buffer(buffer)
+
+
+def new_length() -> Any:
+    """An `int *` for the length argument of the SRTP functions."""
+    return ffi.new("int *")
+
+
+def context_of(session: Session) -> Any:
+    """The `srtp_t` inside a Session; valid as long as the Session lives."""
+    return session._srtp[0]
+
+
+def make_certificate() -> RTCCertificate:
+    """A fresh P-256 certificate: small, because aiortc reads at most 1,500 bytes of a flight at once."""
+    return RTCCertificate.generateCertificate()
+
+
+def fingerprint_of(certificate: RTCCertificate) -> str:
+    """The SHA-256 fingerprint as SDP writes it."""
+    return next(f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256")
+
+
+class DtlsState(Enum):
+    """What the peer needs to know of its DTLS session."""
+
+    NEW = "new"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class _Wire:
+    """What RTCDtlsTransport asks of an ICE transport: a role, `_recv` and `_send`."""
+
+    role = "controlled"
+
+    def __init__(self, send: Callable[[bytes], object], limit: int) -> None:
+        self._out = send
+        self._limit = limit
+        self._queue: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self.last_flight = b""
+
+    def push(self, data: bytes) -> bool:
+        """Hand a datagram to OpenSSL; False if the queue is full (DTLS will retransmit)."""
+        if len(self._queue) >= self._limit:
+            return False
+        self._queue.append(data)
+        self._wake()
+        return True
+
+    def resend(self) -> None:
+        if self.last_flight:
+            self._out(self.last_flight)
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _recv(self) -> bytes:
+        while not self._queue:
+            if self._ended:
+                raise ConnectionError("peer closed")
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._queue.popleft()
+
+    async def _send(self, data: bytes) -> None:
+        self.last_flight = data
+        self._out(data)
+
+
+def _handshake_body(data: bytes) -> bytes:
+    """The first record of an unencrypted handshake datagram without its header, else b"".
+
+    A retransmission differs from the original only in the record's sequence number (RFC 6347 section 4.1).
+    """
+    if len(data) < 14 or data[0] != 22 or data[3:5] != b"\0\0":
+        return b""
+    return data[13 : 13 + int.from_bytes(data[11:13], "big")]
+
+
+class DtlsSession:
+    """One DTLS-SRTP association in the server role, driven by one task that `close` ends."""
+
+    MAX_REMEMBERED = 32  # handshake datagrams of one client; a handshake has about six
+
+    def __init__(
+        self,
+        certificate: RTCCertificate,
+        fingerprints: Sequence[tuple[str, str]],
+        send: Callable[[bytes], object],
+        on_change: Callable[[DtlsSession], None],
+        queue_limit: int,
+    ) -> None:
+        """`fingerprints` are (algorithm, value) from the offer; `on_change` is called at each change of `state`."""
+        self.state = DtlsState.NEW
+        self._wire = _Wire(send, queue_limit)
+        self._seen: set[bytes] = set()
+        self._on_change: Callable[[DtlsSession], None] | None = on_change
+        self._dtls = RTCDtlsTransport(self._wire, [certificate])  # type: ignore[arg-type]
+        self._dtls._set_role("server")
+        self._dtls.on("statechange", self._changed)
+        remote = RTCDtlsParameters([RTCDtlsFingerprint(algorithm=a, value=v) for a, v in fingerprints])
+        self.task = asyncio.get_running_loop().create_task(self._shake_hands(remote), name="dtls-handshake")
+
+    @property
+    def receive_session(self) -> Session:
+        """The SRTP session for what the client sends; only when connected."""
+        return self._dtls._rx_srtp
+
+    @property
+    def send_session(self) -> Session:
+        """The SRTP session for what we send; only when connected."""
+        return self._dtls._tx_srtp
+
+    @property
+    def pump(self) -> asyncio.Future[None] | None:
+        """The task that reads after the handshake (alerts, close_notify)."""
+        return self._dtls._task
+
+    def feed(self, data: bytes) -> bool:
+        """A DTLS datagram from the client; False if it was dropped because too many are waiting."""
+        body = _handshake_body(data)
+        if body:
+            if body in self._seen:
+                # OpenSSL ignores a repeated ClientHello, and the client waits a second before the next one.
+                self._wire.resend()
+                if body[0] == 1:
+                    return True
+            elif len(self._seen) < self.MAX_REMEMBERED:
+                self._seen.add(body)
+        return self._wire.push(data)
+
+    def close(self) -> None:
+        """Say close_notify if there is anybody to say it to, and end the tasks. `on_change` is not called again."""
+        self._on_change = None
+        ssl = self._dtls._ssl
+        if ssl is not None and self.state is DtlsState.CONNECTED:
+            # Refused when the other side is gone already, or nothing was left to say.
+            with contextlib.suppress(SSL.Error):
+                ssl.shutdown()
+                self._wire._out(ssl.bio_read(1500))
+        if self.pump is not None:
+            self.pump.cancel()
+        self._wire.end()
+        self.task.cancel()
+        self._dtls.remove_all_listeners()
+
+    async def _shake_hands(self, remote: RTCDtlsParameters) -> None:
+        try:
+            await self._dtls.start(remote)
+        except SSL.Error:  # OpenSSL has retransmitted often enough; aiortc lets this one through
+            self._become(DtlsState.FAILED)
+
+    def _changed(self) -> None:
+        match self._dtls.state:
+            case "connected":
+                state = DtlsState.CONNECTED
+            case "failed":
+                state = DtlsState.FAILED
+            case "closed":
+                state = DtlsState.CLOSED
+            case _:
+                return
+        self._become(state)
+
+    def _become(self, state: DtlsState) -> None:
+        if state is not self.state:
+            self.state = state
+            self._seen.clear()
+            if self._on_change is not None:
+                self._on_change(self)

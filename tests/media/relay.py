@@ -1,0 +1,80 @@
+"""A UDP relay that loses every n-th media packet in each direction, always the same ones for the same traffic."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+class _Port(asyncio.DatagramProtocol):
+    def __init__(self, relay: LossyRelay, outside: bool, client: Any = None) -> None:
+        self.relay, self.outside, self.client = relay, outside, client
+        self.transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if self.outside:
+            self.relay.up(data, addr)
+        else:
+            self.relay.down(data, self.client)
+
+
+class LossyRelay:
+    """`port` is where clients send to; each client gets a port of its own towards the server.
+
+    Only RTP is lost, and only large packets (video): the handshake is another test's subject.
+    """
+
+    def __init__(self, server_port: int, every: int) -> None:
+        self._server = ("127.0.0.1", server_port)
+        self._every = every
+        self._inside: dict[Any, asyncio.DatagramTransport] = {}
+        self._opening: dict[Any, asyncio.Task[None]] = {}
+        self._outside: asyncio.DatagramTransport | None = None
+        self._counts = {"up": 0, "down": 0}
+        self.lost_up = self.lost_down = 0
+        self.port = 0
+
+    async def __aenter__(self) -> LossyRelay:
+        loop = asyncio.get_running_loop()
+        self._outside, _ = await loop.create_datagram_endpoint(
+            lambda: _Port(self, outside=True), local_addr=("127.0.0.1", 0)
+        )
+        self.port = self._outside.get_extra_info("sockname")[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._opening.values():
+            task.cancel()
+        for transport in (*self._inside.values(), self._outside):
+            if transport is not None:
+                transport.close()
+
+    def up(self, data: bytes, client: Any) -> None:
+        if self._loses("up", data):
+            self.lost_up += 1
+        elif client in self._inside:
+            self._inside[client].sendto(data)
+        elif client not in self._opening:
+            self._opening[client] = asyncio.get_running_loop().create_task(self._open(client, data))
+
+    def down(self, data: bytes, client: Any) -> None:
+        if self._loses("down", data):
+            self.lost_down += 1
+        elif self._outside is not None:
+            self._outside.sendto(data, client)
+
+    async def _open(self, client: Any, first: bytes) -> None:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Port(self, outside=False, client=client), remote_addr=self._server
+        )
+        self._inside[client] = transport
+        transport.sendto(first)
+
+    def _loses(self, direction: str, data: bytes) -> bool:
+        if not (127 < data[0] < 192) or 192 <= data[1] <= 223 or len(data) < 300:
+            return False
+        self._counts[direction] += 1
+        return self._counts[direction] % self._every == 0

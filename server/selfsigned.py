@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from server.embedded.files import write_private
+from server.private import write_private
 
 # Apple's systems refuse server certificates that are valid for more than 825 days.
 _VALID = dt.timedelta(days=397)

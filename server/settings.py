@@ -10,8 +10,8 @@ from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from server.embedded.files import kept_secret
-from server.embedded.servers import Endpoints
+from server.endpoints import Endpoints
+from server.private import kept_secret
 
 T = TypeVar("T")
 

@@ -1,1 +1,1 @@
-""""""
+"""Everything that must pass before a change lands."""

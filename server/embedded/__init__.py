@@ -1,6 +1,7 @@
 """PostgreSQL and Redis as children of `visavis up`, for machines that have neither."""
 
 from server.embedded.errors import EmbeddedError
-from server.embedded.servers import Endpoints, embedded
+from server.embedded.servers import embedded
+from server.endpoints import Endpoints
 
 __all__ = ["EmbeddedError", "Endpoints", "embedded"]

@@ -1,10 +1,7 @@
-"""Small private files: passwords, endpoints, logs, in a data directory."""
+"""The data directory itself, and the logs of the servers in it."""
 
-import json
 import os
-import secrets
 from pathlib import Path
-from typing import Any
 
 from server.embedded.errors import EmbeddedError
 
@@ -21,39 +18,6 @@ def require_directory(path: Path) -> None:
             f"The data directory {path} cannot be written ({reason}): "
             "choose another one with --data-dir or VISAVIS_DATA_DIR."
         )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace the file as a whole, mode 0600: a reader sees the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.fchmod(fd, 0o600)
-        os.write(fd, text.encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    fresh.replace(path)
-
-
-def kept_secret(path: Path) -> str:
-    """The random secret (256 bits, URL-safe) kept in this file, made at the first call."""
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        secret = secrets.token_urlsafe(32)
-        write_private(path, secret + "\n")
-        return secret
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in the file; None when there is no file we may read or no object in it."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def open_log(path: Path) -> int:

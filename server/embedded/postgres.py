@@ -15,9 +15,11 @@ import asyncpg
 
 from server.embedded import store
 from server.embedded.errors import EmbeddedError
-from server.embedded.files import kept_secret, open_log, tail
+from server.embedded.files import open_log, tail
 from server.embedded.home import package_directory, reachable_tree, server_home
-from server.embedded.process import Account, Child, alive, command_line, server_account
+from server.embedded.process import Account, Child, command_line, server_account
+from server.endpoints import alive
+from server.private import kept_secret
 
 ROLE = "visavis"
 DATABASE = "visavis"

@@ -161,17 +161,6 @@ class Child:
             return await self.wait()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process with this id exists (also another user's)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def command_line(pid: int) -> str:
     """The command line of a process, empty when it is gone or cannot be seen."""
     if Path("/proc/self/cmdline").exists():

@@ -13,10 +13,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from server.embedded.errors import EmbeddedError
-from server.embedded.files import kept_secret, open_log, tail
+from server.embedded.files import open_log, tail
 from server.embedded.home import package_directory, reachable_tree, server_home
 from server.embedded.postgres import free_port
 from server.embedded.process import Account, Child, server_account
+from server.private import kept_secret
 
 DATABASES = 64  # more than one for tests only: each takes one
 

@@ -103,8 +103,9 @@ CREATE INDEX transfers_credit ON transfers (credit_account, created_at);
 
 CREATE FUNCTION transfers_post() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    -- Lock both rows in id order first, so that opposite transfers cannot deadlock.
-    PERFORM 1 FROM accounts WHERE id IN (NEW.debit_account, NEW.credit_account) ORDER BY id FOR UPDATE;
+    -- Lock both rows in id order first, so that opposite transfers cannot deadlock. NO KEY: the foreign keys of two
+    -- transfers on one account have taken KEY SHARE on it already, which a plain FOR UPDATE would wait for.
+    PERFORM 1 FROM accounts WHERE id IN (NEW.debit_account, NEW.credit_account) ORDER BY id FOR NO KEY UPDATE;
     UPDATE accounts SET balance = balance - NEW.amount WHERE id = NEW.debit_account;
     UPDATE accounts SET balance = balance + NEW.amount WHERE id = NEW.credit_account;
     RETURN NULL;

@@ -18,8 +18,8 @@ from redis.exceptions import AuthenticationError
 from server.embedded import EmbeddedError, embedded
 from server.embedded.home import package_directory, reachable_tree, server_home
 from server.embedded.postgres import running_postgres
-from server.embedded.process import Child, alive, server_account
-from server.embedded.servers import Endpoints
+from server.embedded.process import Child, server_account
+from server.endpoints import Endpoints, alive
 from tests.support.processes import open_pid, wait_for_end
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes users")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.embedded.servers import Endpoints
+from server.endpoints import Endpoints
 from server.settings import (
     NO_DATABASE,
     LogFormat,

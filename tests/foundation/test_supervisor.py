@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from server.embedded.postgres import free_port
-from server.embedded.servers import Endpoints
+from server.endpoints import Endpoints
 from server.settings import load_settings
 from tests.support.processes import open_pid, read_until, wait_for_end
 

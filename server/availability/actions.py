@@ -1,0 +1,156 @@
+"""Set and read a mentor's rules, ask for open slots, and look through the directory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from server.availability import model, store
+from server.availability.expansion import DAY, expand, next_slot
+from server.availability.model import MAX_SPAN, Availability, MentorCard, Slot
+from server.base.context import Context
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.errors import FieldError, Forbidden, Invalid, NotFound
+from server.base.paging import Page, decode_cursor, encode_cursor, page_of, page_size
+from server.people import actions as people
+from server.people import store as people_store
+from server.people.model import Role, text_faults
+
+# Bookings this far around a question may matter to it: a day's limit counts the whole day, in any zone.
+MARGIN: Final = timedelta(days=2)
+MAX_QUERY: Final = 100  # characters of a search
+
+
+async def put(ctx: Context, mentor_id: UUID, rules: Availability) -> Availability:
+    """Replace the mentor's rules; bookings made before stay. Raises ``Invalid`` with all faults, ``Forbidden``."""
+    if faults := model.faults(rules):
+        raise Invalid(faults)
+    rules = model.in_order(rules)
+
+    async def work(conn: Conn) -> None:
+        user = await people.user_in(conn, mentor_id)
+        if user.role is not Role.MENTOR:
+            raise Forbidden("mentors_only", "Only mentors have opening hours.")
+        # A booking checks the rules under the same lock: it sees the old ones or the new ones, never half of each.
+        await people_store.lock_people(conn, [mentor_id])
+        await store.replace(conn, mentor_id, rules, ctx.clock.now())
+
+    await in_transaction(ctx.pool, work)
+    return rules
+
+
+@asynccontextmanager
+async def _snapshot(ctx: Context) -> AsyncIterator[Conn]:
+    """A connection whose questions are all answered as of one moment: rules are spread over three tables."""
+    async with (
+        ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn,
+        conn.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield conn
+
+
+async def get(ctx: Context, mentor_id: UUID) -> Availability:
+    """The mentor's rules; before the first PUT, none in her own zone. Raises ``NotFound("mentor_not_found")``."""
+    async with _snapshot(ctx) as conn:
+        profile = await people.profile_in(conn, mentor_id)
+        rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
+    return rules or Availability(profile.timezone)
+
+
+async def open_slots(ctx: Context, mentor_id: UUID, frm: datetime, to: datetime) -> list[Slot]:
+    """The mentor's open slots that start in [frm, to), at most MAX_SPAN apart.
+
+    Raises ``Invalid`` and ``NotFound("mentor_not_found")``.
+    """
+    if to <= frm:
+        raise Invalid([FieldError("to", "end_before_start", "The end must lie after the start.")])
+    if to - frm > MAX_SPAN:
+        raise Invalid([FieldError("to", "span_too_long", f"Ask for at most {MAX_SPAN.days} days.")])
+    async with _snapshot(ctx) as conn:
+        profile = await people.profile_in(conn, mentor_id)
+        if not profile.published:
+            raise NotFound("mentor_not_found", "There is no such mentor.")
+        rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
+        if rules is None:
+            return []
+        busy = (await store.busy_of(conn, [mentor_id], frm - MARGIN, to + MARGIN)).get(mentor_id, [])
+    return expand(rules, _ceil(frm), _ceil(to), busy, _ceil(ctx.clock.now()))
+
+
+async def directory(
+    ctx: Context,
+    *,
+    q: str | None = None,
+    topic: str | None = None,
+    language: str | None = None,
+    max_price: int | None = None,
+    available_within: int | None = None,
+    cursor: str | None = None,
+    limit: int | None = None,
+) -> Page[MentorCard]:
+    """Published mentors by name, with their next open slot.
+
+    ``q`` is looked for in name, headline, topics and bio; ``topic`` and ``language`` are exact but for case;
+    ``available_within`` (seconds) keeps those with an open slot that soon. Raises ``Invalid``.
+    """
+    size = page_size(limit)
+    if faults := _search_faults(q, topic, language, max_price, available_within):
+        raise Invalid(faults)
+    after: tuple[str, UUID] | None = None
+    if cursor is not None:
+        name, last = decode_cursor(cursor, str, UUID)
+        assert isinstance(name, str) and isinstance(last, UUID)  # noqa: S101 - decode_cursor made them so
+        after = (name, last)
+    now = ctx.clock.now()
+    search = store.Search(q=q, topic=topic, language=language, max_price=max_price)
+    found: list[MentorCard] = []
+    async with _snapshot(ctx) as conn:
+        while len(found) <= size:
+            batch = await store.cards(conn, search, after, size + 1)
+            cards = await _with_slots(conn, batch, now, available_within)
+            found += [card for card in cards if available_within is None or card.next_slot is not None]
+            if len(batch) <= size:
+                break
+            after = (batch[-1].name, batch[-1].id)
+    return page_of(found, size, lambda card: encode_cursor(card.name, card.id))
+
+
+async def _with_slots(
+    conn: Conn, cards: Sequence[MentorCard], now: datetime, within: int | None
+) -> list[MentorCard]:
+    """The cards with their next slot, if there is one within so many seconds (None: at all)."""
+    mentors = [card.id for card in cards]
+    rules = await store.rules_of(conn, mentors)
+    horizon = now + timedelta(days=max((r.booking_window_days for r in rules.values()), default=0))
+    busy = await store.busy_of(conn, list(rules), now - MARGIN, horizon + MARGIN)
+    begin = _ceil(now)
+    until = begin + (within if within is not None else 366 * DAY) + 1
+    return [
+        model.with_slot(
+            card, next_slot(rules[card.id], busy.get(card.id, []), begin, until) if card.id in rules else None
+        )
+        for card in cards
+    ]
+
+
+def _search_faults(
+    q: str | None, topic: str | None, language: str | None, max_price: int | None, within: int | None
+) -> list[FieldError]:
+    found = []
+    for name, text in (("q", q), ("topic", topic), ("language", language)):
+        if text is not None:
+            found += text_faults(name, text, longest=MAX_QUERY)
+    if max_price is not None and not 0 <= max_price < 2**31:
+        found.append(FieldError("max_price", "out_of_range", "Give a number of tokens."))
+    if within is not None and not 0 < within <= 366 * DAY:
+        found.append(FieldError("available_within", "out_of_range", "Give seconds, up to a year."))
+    return found
+
+
+def _ceil(instant: datetime) -> int:
+    """Unix seconds, rounded up: a slot that starts at 09:00:00 is over for somebody who asks half a second later."""
+    whole = int(instant.astimezone(UTC).timestamp())
+    return whole + (instant.microsecond > 0)

@@ -1,0 +1,1 @@
+"""Bookings: who meets whom at what time, and how far that has been agreed."""

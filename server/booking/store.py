@@ -1,0 +1,154 @@
+"""Bookings in PostgreSQL: the exclusion constraints have the last word on who is where when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from server.base.db import Conn, Row
+from server.booking.model import Booking, Clash, Status
+
+_SELECT = (
+    "SELECT b.id, b.session_id, b.mentor_id, b.mentee_id, lower(b.during) AS start, upper(b.during) AS stop, b.status,"
+    " b.price_tokens, b.topic, b.note, b.is_reschedule, b.reschedule_reason, b.cancelation_reason, b.cancelled_by,"
+    " b.revision, b.created_at, b.updated_at, mentor.name AS mentor_name, mentee.name AS mentee_name"
+    " FROM bookings b JOIN users mentor ON mentor.id = b.mentor_id JOIN users mentee ON mentee.id = b.mentee_id"
+)
+
+
+def _booking(row: Row) -> Booking:
+    fields = {name: row[name] for name in row.keys() if name not in ("stop", "status")}  # noqa: SIM118 - a Record
+    return Booking(**fields, end=row["stop"], status=Status(row["status"]))
+
+
+async def insert(conn: Conn, booking: Booking) -> bool:
+    """False when the mentor or the mentee is taken at that time; the transaction goes on either way."""
+    try:
+        async with conn.transaction():  # a savepoint
+            await conn.execute(
+                "INSERT INTO bookings (id, session_id, mentor_id, mentee_id, during, status, price_tokens, topic, note,"
+                " created_at, updated_at) VALUES ($1, $2, $3, $4, tstzrange($5, $6, '[)'), $7, $8, $9, $10, $11, $11)",
+                booking.id, booking.session_id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
+                booking.status, booking.price_tokens, booking.topic, booking.note, booking.created_at,
+            )  # fmt: skip
+    except asyncpg.ExclusionViolationError:
+        return False
+    return True
+
+
+async def move(
+    conn: Conn, booking_id: UUID, start: datetime, end: datetime, status: Status, reason: str, now: datetime
+) -> bool:
+    """Another time for a booking; False when somebody is taken then. The transaction goes on either way."""
+    try:
+        async with conn.transaction():  # a savepoint
+            await conn.execute(
+                "UPDATE bookings SET during = tstzrange($2, $3, '[)'), status = $4, is_reschedule = true,"
+                " reschedule_reason = $5, revision = revision + 1, updated_at = $6 WHERE id = $1",
+                booking_id, start, end, status, reason, now,
+            )  # fmt: skip
+    except asyncpg.ExclusionViolationError:
+        return False
+    return True
+
+
+async def set_status(conn: Conn, booking_id: UUID, status: Status, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE bookings SET status = $2, revision = revision + 1, updated_at = $3 WHERE id = $1",
+        booking_id, status, now,
+    )  # fmt: skip
+
+
+async def end(conn: Conn, booking_id: UUID, status: Status, by: UUID, reason: str, now: datetime) -> None:
+    """Rejected or cancelled, by whom and why."""
+    await conn.execute(
+        "UPDATE bookings SET status = $2, cancelled_by = $3, cancelation_reason = $4, revision = revision + 1,"
+        " updated_at = $5 WHERE id = $1",
+        booking_id, status, by, reason, now,
+    )  # fmt: skip
+
+
+async def booking(conn: Conn, booking_id: UUID) -> Booking | None:
+    row = await conn.fetchrow(f"{_SELECT} WHERE b.id = $1", booking_id)
+    return _booking(row) if row else None
+
+
+async def lock(conn: Conn, booking_id: UUID) -> Booking | None:
+    """The booking, its row locked until the transaction ends."""
+    row = await conn.fetchrow(f"{_SELECT} WHERE b.id = $1 FOR UPDATE OF b", booking_id)
+    return _booking(row) if row else None
+
+
+async def lock_of_session(conn: Conn, session_id: UUID) -> Booking | None:
+    row = await conn.fetchrow(f"{_SELECT} WHERE b.session_id = $1 FOR UPDATE OF b", session_id)
+    return _booking(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A live booking in the way, with the people it belongs to."""
+
+    clash: Clash
+    people: frozenset[UUID]
+
+
+async def in_the_way(
+    conn: Conn,
+    people: Sequence[UUID],
+    padded: UUID,
+    start: datetime,
+    end_: datetime,
+    pad: timedelta,
+    except_booking: UUID | None,
+) -> list[Taken]:
+    """Live bookings of these people that overlap [start, end); of ``padded``, also those nearer than ``pad``."""
+    rows = await conn.fetch(
+        "SELECT b.id, b.session_id, b.mentor_id, b.mentee_id, b.status, b.topic, lower(b.during) AS start,"
+        " upper(b.during) AS stop FROM bookings b"
+        " WHERE b.status IN ('requested', 'approved') AND b.id IS DISTINCT FROM $6"
+        " AND ((b.mentor_id = ANY($1::uuid[]) OR b.mentee_id = ANY($1::uuid[])) AND b.during && tstzrange($3, $4, '[)')"
+        " OR b.mentor_id = $2 AND b.during && tstzrange($3::timestamptz - $5::interval, $4::timestamptz + $5::interval,"
+        " '[)')) ORDER BY lower(b.during), b.id",
+        people, padded, start, end_, pad, except_booking,
+    )  # fmt: skip
+    return [
+        Taken(
+            Clash(
+                kind="session" if row["status"] == Status.APPROVED else "booking",
+                id=row["session_id"] if row["status"] == Status.APPROVED else row["id"],
+                start=row["start"],
+                end=row["stop"],
+                title=row["topic"],
+            ),
+            frozenset((row["mentor_id"], row["mentee_id"])),
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """None does not filter; ``person`` None is everybody's (for administrators)."""
+
+    person: UUID | None
+    status: Status | None
+    frm: datetime | None
+    to: datetime | None
+
+
+async def listed(conn: Conn, only: Filter, before: tuple[datetime, UUID] | None, limit: int) -> list[Booking]:
+    """Bookings that touch [frm, to), the latest start first, those after the (start, id) ``before``."""
+    rows = await conn.fetch(
+        f"{_SELECT} WHERE ($1::uuid IS NULL OR b.mentor_id = $1 OR b.mentee_id = $1)"
+        " AND ($2::text IS NULL OR b.status = $2)"
+        " AND ($3::timestamptz IS NULL OR upper(b.during) > $3)"
+        " AND ($4::timestamptz IS NULL OR lower(b.during) < $4)"
+        " AND ($5::timestamptz IS NULL OR (lower(b.during), b.id) < ($5, $6::uuid))"
+        " ORDER BY lower(b.during) DESC, b.id DESC LIMIT $7",
+        only.person, only.status, only.frm, only.to, before and before[0], before and before[1], limit,
+    )  # fmt: skip
+    return [_booking(row) for row in rows]

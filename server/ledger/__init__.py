@@ -1,0 +1,1 @@
+"""Tokens as money: accounts and immutable transfers between them."""

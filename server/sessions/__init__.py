@@ -1,0 +1,1 @@
+"""Sessions: the meetings that were agreed, and the passes into their rooms."""

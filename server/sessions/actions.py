@@ -1,0 +1,178 @@
+"""The steps of a booking that publish, move and cancel its session, in one transaction; and joining the room."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from uuid import UUID
+
+from server.base.context import Context
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.errors import Conflict, Forbidden, NotFound
+from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
+from server.base.store import record
+from server.booking import actions as booking
+from server.booking.model import Booking, Status
+from server.people import actions as people
+from server.people.model import Principal, Role
+from server.sessions import store
+from server.sessions.model import (
+    JOIN_CLOSES,
+    Session,
+    SessionCancelled,
+    SessionMoved,
+    SessionPublished,
+    SessionStatus,
+    SessionWithdrawn,
+)
+from server.sessions.tokens import room_token
+
+
+async def approve(ctx: Context, mentor_id: UUID, booking_id: UUID) -> Booking:
+    """The mentor agrees, and the session is published. Raises ``NotFound``, ``Forbidden`` and ``Conflict``."""
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        approved = await booking.approve_in(conn, mentor_id, booking_id, now)
+        await store.publish(
+            conn,
+            approved.session_id,
+            approved.mentor_id,
+            approved.mentee_id,
+            approved.start,
+            approved.end,
+            now,
+        )
+        await record(conn, SessionPublished(approved.session_id, now, *_where(approved)))
+        return approved
+
+    return await _take(ctx, booking_id, step)
+
+
+async def reject(ctx: Context, mentor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
+    """The mentor declines a request; the hold goes back.
+
+    Raises ``Invalid``, ``NotFound``, ``Forbidden`` and ``Conflict("illegal_transition")``.
+    """
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        return await booking.reject_in(conn, mentor_id, booking_id, reason, now)
+
+    return await _take(ctx, booking_id, step)
+
+
+async def cancel(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
+    """Either side withdraws before the session begins; the session goes, and the hold goes back.
+
+    Raises ``Invalid``, ``NotFound``, ``Forbidden``, ``Conflict("illegal_transition")``, ``Conflict("session_begun")``.
+    """
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now)
+        if await _scheduled(conn, cancelled.session_id):
+            await store.cancel(conn, cancelled.session_id, now)
+            await record(
+                conn,
+                SessionCancelled(cancelled.session_id, now, *_where(cancelled), actor_id, reason.strip()),
+            )
+        return cancelled
+
+    return await _take(ctx, booking_id, step)
+
+
+async def reschedule(
+    ctx: Context, actor_id: UUID, booking_id: UUID, *, start: datetime, end: datetime, reason: str = ""
+) -> Booking:
+    """Another open slot, for the price and hold agreed.
+
+    A session that the mentor moves keeps its room; one that the mentee moves is withdrawn until the mentor approves
+    the new time. Raises what `server.booking.actions.book` and `cancel` raise.
+    """
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        moved = await booking.reschedule_in(conn, actor_id, booking_id, start, end, reason, now)
+        if await _scheduled(conn, moved.session_id):
+            if moved.status is Status.APPROVED:
+                await store.move(conn, moved.session_id, start, end)
+                await record(conn, SessionMoved(moved.session_id, now, *_where(moved)))
+            else:
+                await store.cancel(conn, moved.session_id, now)
+                await record(conn, SessionWithdrawn(moved.session_id, now, *_where(moved)))
+        return moved
+
+    return await _take(ctx, booking_id, step)
+
+
+async def _take(
+    ctx: Context, booking_id: UUID, step: Callable[[Conn, datetime], Awaitable[Booking]]
+) -> Booking:
+    """One step in one transaction, with its session locked from the beginning."""
+
+    async def work(conn: Conn) -> Booking:
+        await store.lock_of_booking(conn, booking_id)
+        return await step(conn, ctx.clock.now())
+
+    changed = await in_transaction(ctx.pool, work)
+    ctx.wake()
+    return changed
+
+
+async def _scheduled(conn: Conn, session_id: UUID) -> bool:
+    found = await store.session(conn, session_id)
+    return found is not None and found.status is SessionStatus.SCHEDULED
+
+
+def _where(of: Booking) -> tuple[UUID, UUID, UUID, datetime, datetime]:
+    return of.id, of.mentor_id, of.mentee_id, of.start, of.end
+
+
+async def get(ctx: Context, principal: Principal, session_id: UUID) -> Session:
+    """For its two people and administrators. Raises ``NotFound`` and ``Forbidden("not_a_participant")``."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        session = await session_in(conn, session_id)
+    if principal.role is not Role.ADMIN and session.role_of(principal.user_id) is None:
+        raise _foreign()
+    return session
+
+
+async def session_in(conn: Conn, session_id: UUID) -> Session:
+    """The session, whoever asks. Raises ``NotFound("session_not_found")``."""
+    if (session := await store.session(conn, session_id)) is None:
+        raise NotFound("session_not_found", "There is no such session.")
+    return session
+
+
+async def upcoming(
+    ctx: Context, user_id: UUID, cursor: str | None = None, limit: int | None = None
+) -> Page[Session]:
+    """The person's scheduled sessions whose rooms have not closed, the next one first."""
+    size = page_size(limit)
+    after = decode_position(cursor)
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        found = await store.upcoming(conn, user_id, ctx.clock.now() - JOIN_CLOSES, after, size + 1)
+    return page_of(found, size, lambda session: encode_cursor(session.start, session.id))
+
+
+async def join(ctx: Context, principal: Principal, session_id: UUID) -> tuple[Session, str, datetime]:
+    """The session, a token for its room, and when the token expires.
+
+    Raises ``NotFound``, ``Forbidden("not_a_participant")``, and ``Conflict`` with ``too_early`` (``opens_at`` beside
+    it), ``session_over`` or ``session_cancelled``.
+    """
+    now = ctx.clock.now()
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        session = await session_in(conn, session_id)
+        user = await people.user_in(conn, principal.user_id)
+    if session.role_of(user.id) is None:
+        raise _foreign()
+    if session.status is SessionStatus.CANCELLED:
+        raise Conflict("session_cancelled", "This session does not take place.")
+    if now < session.opens_at:
+        raise Conflict("too_early", "The room is not open yet.", opens_at=session.opens_at.isoformat())
+    if session.status is SessionStatus.SETTLED or now >= session.closes_at:
+        raise Conflict("session_over", "This session is over.")
+    token, expires_at = room_token(ctx.settings, session, user, now)
+    return session, token, expires_at
+
+
+def _foreign() -> Forbidden:
+    return Forbidden("not_a_participant", "This session is somebody else's.")

@@ -230,12 +230,10 @@ async def _wait_until_healthy(settings: Settings, web: Keeper) -> None:
                             return
                 await asyncio.sleep(_PROBE_SECONDS)
     except TimeoutError:
-        pass
-    else:
-        raise Unavailable("web_failed", "The web process ends at once; its last words are above.")
-    raise Unavailable(
-        "web_failed", f"The web process did not answer {url} within {_HEALTHY_SECONDS:.0f} seconds."
-    )
+        raise Unavailable(
+            "web_failed", f"The web process did not answer {url} within {_HEALTHY_SECONDS:.0f} seconds."
+        ) from None
+    raise Unavailable("web_failed", "The web process ends at once; its last words are above.")
 
 
 def banner(settings: Settings) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
 
 GRACE = timedelta(minutes=10)  # how long after the start a person may come and still have been there
-ENOUGH = timedelta(seconds=120)  # presence that proves a meeting: shorter than any session, longer than a mistake
+ENOUGH = timedelta(
+    seconds=120
+)  # presence that proves a meeting: shorter than any session, longer than a mistake
 ENOUGH_SHARE = 20  # of a short session, one twentieth (5 %) proves as much
-HEARTBEAT = timedelta(seconds=5)  # how often a server process reports whom its SFU still sees
-ORPHAN_AFTER = timedelta(seconds=30)  # six missed heartbeats: the process that held the interval is gone
+# Heartbeats come every 5 s while the SFU sees a peer; six missed ones: the process that held the interval is gone.
+ORPHAN_AFTER = timedelta(seconds=30)
+SERVER_LOST = "server_lost"  # why such an interval ended
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,7 +46,9 @@ def union(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 
 def clip(intervals: Iterable[Interval], start: datetime, end: datetime) -> tuple[Interval, ...]:
     """The parts inside [start, end]; what only touches a border from outside is dropped."""
-    parts = (Interval(max(i.start, start), min(i.end, end)) for i in intervals if i.start < end and i.end > start)
+    parts = (
+        Interval(max(i.start, start), min(i.end, end)) for i in intervals if i.start < end and i.end > start
+    )
     return tuple(part for part in parts if part.start <= part.end)
 
 
@@ -94,7 +99,9 @@ def _stay(start: datetime, end: datetime, presence: Sequence[Interval]) -> _Stay
     return _Stay(waited, inside[-1].end, start - inside[0].start, present)
 
 
-def together(start: datetime, end: datetime, mentor: Sequence[Interval], mentee: Sequence[Interval]) -> timedelta:
+def together(
+    start: datetime, end: datetime, mentor: Sequence[Interval], mentee: Sequence[Interval]
+) -> timedelta:
     """How long both were there at once, from the opening of the room to its closing."""
     return total(clip(intersection(mentor, mentee), start - JOIN_OPENS, end + JOIN_CLOSES))
 
@@ -177,8 +184,7 @@ def attendance_of(user_id: UUID, role: str, presences: Sequence[Presence]) -> Pe
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A heartbeat: the SFU still saw the peer at ``at``; seconds are totals of the peer's open interval."""
 
     session_id: UUID

@@ -38,13 +38,17 @@ def faults(client_id: str, text: str) -> list[FieldError]:
     """Everything that is wrong with a message, at once."""
     found: list[FieldError] = []
     if not 1 <= len(client_id) <= MAX_CLIENT_ID or not storable(client_id):
-        found.append(FieldError("client_id", "bad_client_id", f"Give an id of 1 to {MAX_CLIENT_ID} characters."))
+        found.append(
+            FieldError("client_id", "bad_client_id", f"Give an id of 1 to {MAX_CLIENT_ID} characters.")
+        )
     if not text.strip():
         found.append(FieldError("text", "empty", "Write something."))
     elif len(text) > MAX_TEXT:
         found.append(FieldError("text", "too_long", f"At most {MAX_TEXT} characters."))
     elif not storable(text):
-        found.append(FieldError("text", "bad_characters", "The text contains characters that cannot be stored."))
+        found.append(
+            FieldError("text", "bad_characters", "The text contains characters that cannot be stored.")
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Two people and their sessions, made through the product's own actions, for tests that start in the middle of a story."""
+"""Two people and their sessions, made through the product's own actions, for tests that start in mid-story."""
 
 from __future__ import annotations
 
@@ -81,6 +81,11 @@ async def make_story(
     )  # fmt: skip
     async with pool.acquire() as conn, conn.transaction():
         await ledger.grant_in(
-            conn, key=f"grant:test:{mentee.id}", user_id=mentee.id, amount=tokens, memo="test", now=clock.now()
+            conn,
+            key=f"grant:test:{mentee.id}",
+            user_id=mentee.id,
+            amount=tokens,
+            memo="test",
+            now=clock.now(),
         )
     return Story(ctx, clock, mentor, mentee)

@@ -1,0 +1,121 @@
+"""The periodic jobs: what runs when, and how to run one by hand at any instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from jobs import store
+from jobs.meetings import BOTH, load_meeting
+from jobs.outbox import Drained, drain
+from jobs.runner import Job, run_tick
+from jobs.schedule import EveryMinute, Monthly
+from server.attendance import actions as attendance
+from server.base.context import Context
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.errors import NotFound
+from server.booking.model import Status
+from server.integrations.mail import DevInbox, Mailer
+from server.notifications.actions import deliver_due
+from server.notifications.model import Delivery, Kind
+from server.payroll import actions as payroll
+from server.payroll.model import CLOSING_DAY
+
+REMIND_BEFORE = timedelta(minutes=30)  # late enough to be of use, early enough to get to a desk
+
+
+async def remind(ctx: Context) -> int:
+    """Remind both people, once, of each session that starts within REMIND_BEFORE and has not begun.
+
+    Also of one that was booked later than that. A moved session has another revision and is reminded of again.
+    """
+    now = ctx.clock.now()
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        soon = await store.starting_between(conn, now, now + REMIND_BEFORE)
+    told = 0
+    for session_id in soon:
+
+        async def work(conn: Conn, session_id: UUID = session_id) -> int:
+            meeting = await load_meeting(conn, ctx, session_id)
+            if meeting.status is not Status.APPROVED:
+                return 0
+            key = f"{session_id}:{meeting.occasion.revision}"
+            return await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key)
+
+        told += await in_transaction(ctx.pool, work)
+    return told
+
+
+async def settle(ctx: Context) -> int:
+    """End the presence of lost server processes, then give every session that is over its verdict."""
+    return await attendance.close_orphans(ctx) + await attendance.settle_due(ctx)
+
+
+async def close_payroll(ctx: Context) -> int:
+    return int(await payroll.close_period(ctx) is not None)
+
+
+JOBS: Mapping[str, Job] = {
+    job.name: job
+    for job in (
+        Job(
+            "reminders",
+            EveryMinute(),
+            "remind both people of a session that starts within 30 minutes",
+            50,
+            remind,
+        ),
+        # Every minute, not only hourly: the money and the follow-up should not wait when a session is over.
+        Job("session_status", EveryMinute(), "settle sessions that are over", 50, settle),
+        Job(
+            "no_show", EveryMinute(), "notice who is missing after the grace", 50, attendance.suspect_no_shows
+        ),
+        # Five minutes after midnight: sessions that ended before it are settled by then.
+        Job("payroll", Monthly(CLOSING_DAY, 0, 5), "close the period and issue payslips", 600, close_payroll),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What running a job by hand did."""
+
+    job: str
+    at: datetime
+    rows: int
+    error: str | None
+    drained: Drained
+    delivery: Delivery
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    @property
+    def text(self) -> str:
+        at = self.at.isoformat().replace("+00:00", "Z")
+        if self.error is not None:
+            return f"{self.job} at {at} failed: {self.error}"
+        handled, sent = self.drained.handled, self.delivery.sent
+        done = f"{self.job} at {at}: {self.rows} rows, {handled} facts handled, {sent} mails sent"
+        if left := self.drained.postponed + self.delivery.postponed:
+            done += f", {left} to be tried again"
+        return f"{done}, {self.delivery.dead} mails refused" if self.delivery.dead else done
+
+
+async def run_job(ctx: Context, mailer: Mailer | DevInbox, name: str, at: datetime) -> JobReport:
+    """Run a job once, by hand, at ``at`` (which ``ctx.clock`` tells too), and what follows from it: reactions, mails.
+
+    Waits for the same job in a worker. Running it twice changes nothing more. Raises ``NotFound("unknown_job")``, and
+    ``Conflict("job_running")`` when the other runner takes too long.
+    """
+    job = JOBS.get(name)
+    if job is None:
+        raise NotFound("unknown_job", f"No job is called {name!r}. There are: {', '.join(JOBS)}.")
+    run = await run_tick(ctx, job, at, by_hand=True)
+    drained = await drain(ctx)
+    delivery = await deliver_due(ctx, mailer)
+    rows, error = (run.rows, run.error) if run else (0, None)
+    return JobReport(name, at, rows, error, drained, delivery)

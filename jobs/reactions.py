@@ -1,0 +1,141 @@
+"""Which fact makes what happen: one table, and the reactions it names.
+
+A reaction only writes to the database, in the transaction it is given, so that it happens exactly once; what has to
+leave the house it writes as a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+from jobs.meetings import BOTH, load_meeting, load_person
+from server.attendance.model import NoShowSuspected, PersonJoined, PersonLeft, SessionSettled
+from server.base.context import Context
+from server.base.db import Conn
+from server.base.facts import decode
+from server.base.store import StoredFact
+from server.booking.model import (
+    BookingApproved,
+    BookingCancelled,
+    BookingRejected,
+    BookingRequested,
+    BookingRescheduled,
+    Status,
+    TokensHeld,
+    TokensReleased,
+)
+from server.notifications import actions as notifications
+from server.notifications.calendar import Method
+from server.notifications.model import Kind
+from server.notifications.texts import render
+from server.payroll.model import PayslipIssued
+from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished, SessionWithdrawn
+
+Reaction: TypeAlias = Callable[[Conn, Context, StoredFact], Awaitable[None]]
+
+
+async def ask_mentor(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """The mentor learns that somebody wants to meet her, unless that is settled already."""
+    requested = decode(BookingRequested, fact.data)
+    if (meeting := await load_meeting(conn, ctx, requested.session_id)).status is Status.REQUESTED:
+        await meeting.tell(conn, ctx, ("mentor",), Kind.BOOKING_REQUESTED, f"fact:{fact.id}")
+
+
+async def invite_both(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both get the confirmation with an invitation, unless the approval has been overtaken by a cancellation."""
+    approved = decode(BookingApproved, fact.data)
+    meeting = await load_meeting(conn, ctx, approved.session_id)
+    if meeting.status in (Status.APPROVED, Status.HELD):
+        await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_APPROVED, f"fact:{fact.id}", method=Method.REQUEST)
+
+
+async def tell_rejected(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    rejected = decode(BookingRejected, fact.data)
+    meeting = await load_meeting(conn, ctx, rejected.session_id, reason=rejected.reason)
+    await meeting.tell(conn, ctx, ("mentee",), Kind.BOOKING_REJECTED, f"fact:{fact.id}")
+
+
+async def tell_moved(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both learn the new time; calendars that knew the old one get an update (tentative until it is approved)."""
+    moved = decode(BookingRescheduled, fact.data)
+    meeting = await load_meeting(conn, ctx, moved.session_id, reason=moved.reason)
+    if meeting.status not in (Status.REJECTED, Status.CANCELLED):
+        method = Method.REQUEST if moved.was_approved else None
+        await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_RESCHEDULED, f"fact:{fact.id}", method=method)
+
+
+async def tell_cancelled(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    cancelled = decode(BookingCancelled, fact.data)
+    meeting = await load_meeting(conn, ctx, cancelled.session_id, reason=cancelled.reason)
+    method = Method.CANCEL if cancelled.was_approved else None
+    await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_CANCELLED, f"fact:{fact.id}", method=method)
+
+
+async def nudge_absent(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    suspected = decode(NoShowSuspected, fact.data)
+    meeting = await load_meeting(conn, ctx, suspected.session_id)
+    role = "mentor" if suspected.absent_id == meeting.people["mentor"].id else "mentee"
+    await meeting.tell(conn, ctx, (role,), Kind.NO_SHOW_NUDGE, str(suspected.session_id))
+
+
+async def follow_up(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both get a letter that fits the outcome, once per session."""
+    settled = decode(SessionSettled, fact.data)
+    meeting = await load_meeting(conn, ctx, settled.session_id)
+    values = {
+        "earning": settled.earning,
+        "fee": settled.fee,
+        "mentor_url": f"{ctx.settings.public_url}/mentors/{settled.mentor_id}",
+    }
+    await meeting.tell(
+        conn, ctx, BOTH, Kind.FOLLOW_UP, str(settled.session_id),
+        template=f"{Kind.FOLLOW_UP}_{settled.outcome}", values=values,
+    )  # fmt: skip
+
+
+async def send_payslip(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    issued = decode(PayslipIssued, fact.data)
+    mentor = await load_person(conn, issued.mentor_id)
+    # The period ends at midnight in the business zone, and the letter names its days as that zone counts them.
+    zone = ZoneInfo(str(ctx.settings.timezone))
+    text = render(
+        Kind.PAYSLIP,
+        "mentor",
+        zone,
+        {
+            "name": mentor.name,
+            "label": issued.label,
+            "period_start": issued.period_start,
+            "period_end": issued.period_end,
+            "total_tokens": issued.total_tokens,
+            "session_count": issued.session_count,
+            "url": f"{ctx.settings.public_url}/payslips",
+        },
+    )
+    await notifications.enqueue_in(
+        conn, dedup_key=f"payslip:{issued.payslip_id}", session_id=None, kind=Kind.PAYSLIP, recipient=mentor,
+        role="mentor", text=text, calendar=None, ctx=ctx,
+    )  # fmt: skip
+
+
+# Fact -> what it makes happen. A fact without reactions is here too: it is part of the story, and nothing else.
+REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
+    BookingRequested.KIND: (ask_mentor,),
+    TokensHeld.KIND: (),
+    BookingApproved.KIND: (invite_both,),
+    BookingRejected.KIND: (tell_rejected,),
+    BookingRescheduled.KIND: (tell_moved,),
+    BookingCancelled.KIND: (tell_cancelled,),
+    TokensReleased.KIND: (),
+    SessionPublished.KIND: (),
+    SessionMoved.KIND: (),
+    SessionWithdrawn.KIND: (),
+    SessionCancelled.KIND: (),
+    PersonJoined.KIND: (),
+    PersonLeft.KIND: (),
+    NoShowSuspected.KIND: (nudge_absent,),
+    SessionSettled.KIND: (follow_up,),
+    PayslipIssued.KIND: (send_payslip,),
+}

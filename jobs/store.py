@@ -1,0 +1,129 @@
+"""Job runs in PostgreSQL, and what jobs and reactions need to know about a session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from server.base.db import Conn
+from server.base.ids import new_id
+
+# ---------------------------------------------------------------- one run of one job
+
+
+async def try_lock(conn: Conn, job: str) -> bool:
+    """Become the only runner of the job, for as long as this connection lives or until `unlock`.
+
+    A killed runner loses the lock with its connection, so the next one need not wait for any lease.
+    """
+    locked: bool = await conn.fetchval(
+        "SELECT pg_try_advisory_lock(hashtext('visavis.job'), hashtext($1))", job
+    )
+    return locked
+
+
+async def wait_lock(conn: Conn, job: str, timeout: float) -> None:
+    """As `try_lock`, waiting up to ``timeout`` seconds for the present runner. Raises ``TimeoutError``."""
+    await conn.execute("SELECT pg_advisory_lock(hashtext('visavis.job'), hashtext($1))", job, timeout=timeout)
+
+
+async def unlock(conn: Conn, job: str) -> None:
+    await conn.execute("SELECT pg_advisory_unlock(hashtext('visavis.job'), hashtext($1))", job)
+
+
+async def begin_run(
+    conn: Conn, job: str, scheduled_for: datetime, now: datetime, *, again: bool, retry_after: timedelta
+) -> UUID | None:
+    """Open the run of that tick; None when it was finished before and is not to be done ``again``.
+
+    An unfinished run found here belongs to a dead process (we hold the job's lock) and is taken over. A failed one is
+    repeated after ``retry_after``.
+    """
+    run_id: UUID | None = await conn.fetchval(
+        "INSERT INTO job_runs AS r (id, job, scheduled_for, started_at, heartbeat_at) VALUES ($1, $2, $3, $4, $4)"
+        " ON CONFLICT (job, scheduled_for) DO UPDATE SET started_at = $4, heartbeat_at = $4, finished_at = NULL,"
+        " result = NULL, error = NULL"
+        " WHERE $5 OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
+        " RETURNING id",
+        new_id(), job, scheduled_for, now, again, now - retry_after,
+    )  # fmt: skip
+    return run_id
+
+
+async def heartbeat(conn: Conn, run_id: UUID, now: datetime) -> None:
+    await conn.execute("UPDATE job_runs SET heartbeat_at = $2 WHERE id = $1", run_id, now)
+
+
+async def finish_run(conn: Conn, run_id: UUID, now: datetime, rows: int, error: str | None) -> None:
+    """Close the run: ``ok`` without an ``error``, else ``failed``. Rows of repeated runs of one tick add up."""
+    await conn.execute(
+        "UPDATE job_runs SET finished_at = $2, heartbeat_at = $2, rows_touched = rows_touched + $3,"
+        " result = CASE WHEN $4::text IS NULL THEN 'ok' ELSE 'failed' END, error = $4 WHERE id = $1",
+        run_id, now, rows, error,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class JobFigures:
+    """What `/metrics` tells of a job: runs by result, seconds they took in all, lateness of the last one in seconds."""
+
+    job: str
+    ok: int
+    failed: int
+    seconds: float
+    last_lateness: float
+
+
+async def figures(conn: Conn) -> list[JobFigures]:
+    """Job metrics out of the table: the worker serves nothing itself, so the web process asks here."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (job) job,"
+        " count(*) FILTER (WHERE result = 'ok') OVER w AS ok,"
+        " count(*) FILTER (WHERE result = 'failed') OVER w AS failed,"
+        " coalesce(sum(extract(epoch FROM finished_at - started_at)) OVER w, 0)::float8 AS seconds,"
+        " greatest(0, extract(epoch FROM started_at - scheduled_for))::float8 AS last_lateness"
+        " FROM job_runs WHERE finished_at IS NOT NULL WINDOW w AS (PARTITION BY job)"
+        " ORDER BY job, scheduled_for DESC"
+    )
+    return [JobFigures(**row) for row in rows]
+
+
+# ---------------------------------------------------------------- sessions, as messages tell them
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStory:
+    """A booking with its two people, as messages need it."""
+
+    booking_id: UUID
+    session_id: UUID
+    mentor_id: UUID
+    mentee_id: UUID
+    start: datetime
+    end: datetime
+    status: str
+    topic: str
+    note: str
+    price_tokens: int
+    revision: int
+
+
+async def session_story(conn: Conn, session_id: UUID) -> SessionStory | None:
+    row = await conn.fetchrow(
+        'SELECT id AS booking_id, session_id, mentor_id, mentee_id, lower(during) AS start, upper(during) AS "end",'
+        " status, topic, note, price_tokens, revision"
+        " FROM bookings WHERE session_id = $1",
+        session_id,
+    )
+    return SessionStory(**row) if row else None
+
+
+async def starting_between(conn: Conn, after: datetime, until: datetime) -> list[UUID]:
+    """Scheduled sessions that start later than ``after`` and not later than ``until``."""
+    rows = await conn.fetch(
+        "SELECT id FROM sessions WHERE status = 'scheduled' AND starts_at > $1 AND starts_at <= $2"
+        " ORDER BY starts_at, id",
+        after, until,
+    )  # fmt: skip
+    return [row["id"] for row in rows]

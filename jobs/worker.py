@@ -1,0 +1,221 @@
+"""The worker process, wired on one page: job loops, outbox, mail, and arq as the doorbell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import uvloop
+from arq import cron, func
+from arq.worker import Worker as ArqWorker
+from redis.exceptions import RedisError
+
+from jobs.outbox import drain
+from jobs.periodic import JOBS
+from jobs.runner import Job, run_tick
+from server.base.clock import Clock, SystemClock
+from server.base.context import Context
+from server.base.db import create_pool
+from server.base.log import configure, logger
+from server.integrations.mail import DevInbox, Mailer, make_mailer
+from server.integrations.wake import QUEUE, REACT, arq_redis, from_json, to_json
+from server.notifications.actions import deliver_due
+from server.settings import Settings
+
+log = logger(__name__)
+
+SWEEP = 2.0  # seconds between looks into PostgreSQL when nobody rings: what a lost Redis costs
+TICK_LOOK = 5.0  # seconds between looks at the clock: a clock that jumps is noticed this late
+TROUBLE = 1.0  # seconds of rest after a fault, doubling up to TROUBLE_MOST
+TROUBLE_MOST = 30.0
+REDIS_REST_MOST = 5.0  # seconds; Redis is only the doorbell, and asking whether it is back costs little
+ARQ_POLL = 0.2  # seconds: what a ring takes to be heard
+ARQ_JOB_TIMEOUT = 10  # seconds; the doorbell only rings. A killed worker's ring is silent for that long
+POOL_SIZE = 16  # four jobs with a lock, a heartbeat and a transaction each, and four for outbox and mail
+
+
+class Bell:
+    """Wakes a loop; many rings are one, so it needs no bound."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return at the first ring (an earlier one counts), or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        self._event.clear()
+
+
+class Worker:
+    """Everything one worker process does, until `stop`.
+
+    PostgreSQL is the truth: jobs, facts and mails are claimed there, by any number of workers. Redis may be away or be
+    wiped at any time; then the loops look for themselves every SWEEP seconds.
+    """
+
+    def __init__(self, ctx: Context, mailer: Mailer | DevInbox, redis_url: str | None) -> None:
+        self._facts, self._mails, self._ticks = Bell(), Bell(), {name: Bell() for name in JOBS}
+        # Facts that this process records itself need no Redis to be noticed here.
+        self._ctx = Context(ctx.pool, ctx.clock, ctx.settings, self._facts.ring)
+        self._mailer = mailer
+        self._redis_url = redis_url
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take nothing new; what is being done is finished (see `run`)."""
+        if not self._stopping.is_set():
+            log.info("worker_stopping")
+            self._stopping.set()
+            for bell in (self._facts, self._mails, *self._ticks.values()):
+                bell.ring()
+
+    async def run(self) -> None:
+        """Work until `stop`, then finish what is in hand within ``shutdown_seconds``; the rest is cancelled, and the
+        next worker takes it over."""
+        async with asyncio.TaskGroup() as tasks:
+            doorbell = tasks.create_task(self._doorbell(), name="doorbell") if self._redis_url else None
+            loops = [
+                tasks.create_task(self._loop("outbox", self._facts, SWEEP, self._drain), name="outbox"),
+                tasks.create_task(self._loop("mail", self._mails, SWEEP, self._deliver), name="mail"),
+                *(tasks.create_task(self._job_loop(job), name=f"job:{job.name}") for job in JOBS.values()),
+            ]
+            log.info("worker_ready", jobs=list(JOBS))
+            await self._stopping.wait()
+            _, unfinished = await asyncio.wait(loops, timeout=self._ctx.settings.shutdown_seconds)
+            for task in unfinished:
+                log.warning("worker_cancelled", task=task.get_name())
+                task.cancel()
+            if doorbell is not None:
+                doorbell.cancel()
+        log.info("worker_stopped")
+
+    async def _drain(self) -> None:
+        drained = await drain(self._ctx)
+        if drained.handled:
+            self._mails.ring()
+
+    async def _deliver(self) -> None:
+        # A few at a time, so that stopping need not wait for a long queue.
+        while not self._stopping.is_set():
+            delivery = await deliver_due(self._ctx, self._mailer, limit=20)
+            if delivery.sent == 0:
+                break
+
+    async def _job_loop(self, job: Job) -> None:
+        """A loop of its own for each job: a slow one delays no other."""
+        done: datetime | None = None
+
+        async def once() -> None:
+            nonlocal done
+            zone = self._ctx.settings.timezone
+            tick = job.schedule.latest(self._ctx.clock.now(), zone)
+            if tick == done:
+                return
+            run = await run_tick(self._ctx, job, tick)
+            if run is None or run.error is None:
+                done = tick if run is not None else done
+                if run is not None and run.rows:
+                    self._facts.ring()
+                    self._mails.ring()
+
+        await self._loop(job.name, self._ticks[job.name], TICK_LOOK, once)
+
+    async def _loop(self, name: str, bell: Bell, seconds: float, once: Callable[[], Awaitable[None]]) -> None:
+        """Do it, wait for the bell or so many seconds, do it again; a fault is logged and rested from."""
+        rest = TROUBLE
+        while not self._stopping.is_set():
+            try:
+                await once()
+                rest = TROUBLE
+            except Exception:
+                # Above all a database that is restarting: this loop is what comes back afterwards.
+                log.exception("worker_loop_fault", loop=name, rest=rest)
+                await bell.wait(rest)
+                rest = min(rest * 2, TROUBLE_MOST)
+                continue
+            await bell.wait(seconds)
+
+    async def _doorbell(self) -> None:
+        """arq, started again whenever Redis has been away: arq's own worker ends when it loses Redis."""
+        rest = TROUBLE
+        while True:
+            started = asyncio.get_running_loop().time()
+            try:
+                await self._arq()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("redis_lost", error=str(error) or type(error).__name__)
+            except Exception:
+                log.exception("doorbell_fault")
+            lasted = asyncio.get_running_loop().time() - started
+            rest = TROUBLE if lasted > REDIS_REST_MOST else min(rest * 2, REDIS_REST_MOST)
+            await asyncio.sleep(rest)
+
+    async def _arq(self) -> None:
+        async def react(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+            self._facts.ring()
+
+        async def tick(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
+            for bell in self._ticks.values():
+                bell.ring()
+
+        assert self._redis_url is not None  # noqa: S101 - the loop is not started without one
+        redis = arq_redis(self._redis_url, connections=8)
+        worker = ArqWorker(
+            functions=[func(react, name=REACT, keep_result=0, timeout=ARQ_JOB_TIMEOUT, max_tries=1)],
+            cron_jobs=[cron(tick, name="tick", second=0, timeout=ARQ_JOB_TIMEOUT, max_tries=1, unique=True)],
+            redis_pool=redis,
+            queue_name=QUEUE,
+            handle_signals=False,
+            poll_delay=ARQ_POLL,
+            max_jobs=4,
+            job_serializer=to_json,
+            job_deserializer=from_json,
+            log_results=False,
+        )
+        try:
+            await worker.async_run()
+        finally:
+            await self._close(worker)
+
+    @staticmethod
+    async def _close(worker: ArqWorker) -> None:
+        """Let go of arq's tasks and connections; Redis may be the reason we are here and refuse to say goodbye."""
+        for task in (worker.main_task, *worker.tasks.values()):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await worker.pool.aclose(close_connection_pool=True)
+
+
+async def serve_jobs(settings: Settings, clock: Clock | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    pool = await create_pool(settings.database_url, max_size=POOL_SIZE)
+    try:
+        ctx = Context(pool, clock or SystemClock(), settings)
+        worker = Worker(ctx, make_mailer(ctx), settings.redis_url or None)
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, worker.stop)
+        await worker.run()
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await pool.close()
+        pool.terminate()
+
+
+def work(settings: Settings) -> int:
+    """What ``visavis worker`` runs; the exit code."""
+    configure(settings.log_format, process="worker")
+    uvloop.run(serve_jobs(settings))
+    return 0

@@ -1,0 +1,1 @@
+"""Messages to people: a row first, then one sending, however often the jobs run."""

@@ -1,0 +1,220 @@
+"""Write messages, deliver those that are due, and show what landed in the development inbox."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from email.utils import parseaddr
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from server.base.context import Context
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.errors import FieldError, Invalid
+from server.base.log import logger
+from server.integrations.mail import DevInbox, Mailer, MailMessage, MailRefused, MailUnavailable
+from server.notifications import store
+from server.notifications.calendar import Method, invitation
+from server.notifications.model import (
+    EMAIL,
+    MAX_ATTEMPTS,
+    MAX_ATTEMPTS_DOWN,
+    Attendee,
+    Delivery,
+    InboxItem,
+    Kind,
+    Occasion,
+    Outgoing,
+    backoff,
+)
+from server.notifications.texts import Text, render
+from server.people.model import User
+
+log = logger(__name__)
+
+BATCH = 50  # development-inbox messages per transaction
+INBOX_LIMIT = 500
+
+_dice = random.Random()  # noqa: S311 - spreads retries, guards nothing
+
+
+async def enqueue_in(
+    conn: Conn,
+    *,
+    dedup_key: str,
+    session_id: UUID | None,
+    kind: Kind,
+    recipient: User,
+    role: str,
+    text: Text,
+    calendar: str | None,
+    ctx: Context,
+) -> bool:
+    """Write the message inside the caller's transaction; False when (dedup_key, kind, recipient) was written before."""
+    return await store.insert(
+        conn,
+        dedup_key=dedup_key,
+        session_id=session_id,
+        kind=kind,
+        channel=EMAIL,
+        recipient_id=recipient.id,
+        role=role,
+        address=recipient.email,
+        subject=text.subject,
+        body=text.body,
+        calendar=calendar,
+        now=ctx.clock.now(),
+    )
+
+
+async def tell_in(
+    conn: Conn,
+    ctx: Context,
+    *,
+    kind: Kind,
+    template: str | None = None,
+    recipient: User,
+    role: str,
+    occasion: Occasion,
+    dedup_key: str,
+    method: Method | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """Tell one participant (``role``: mentor or mentee) about a session, once per ``dedup_key``, with an invitation
+    if a ``method`` is given.
+
+    ``template`` is the kind's own unless said otherwise; ``values`` are for the text on top of the occasion's.
+    """
+    base = ctx.settings.public_url
+    text = render(
+        template or kind,
+        role,
+        ZoneInfo(recipient.timezone),
+        {
+            "name": recipient.name,
+            "mentor": occasion.mentor,
+            "mentee": occasion.mentee,
+            "start": occasion.start,
+            "end": occasion.end,
+            "topic": occasion.topic,
+            "note": occasion.note,
+            "price_tokens": occasion.price_tokens,
+            "confirmed": occasion.confirmed,
+            "reason": occasion.reason,
+            "url": occasion.url,
+            "booking_url": occasion.booking_url,
+            "mentors_url": f"{base}/mentors",
+            **(values or {}),
+        },
+    )
+    calendar = None
+    if method is not None:
+        name, address = parseaddr(ctx.settings.mail_from)
+        calendar = invitation(occasion, method, Attendee(name or "Visavis", address), ctx.clock.now())
+    return await enqueue_in(
+        conn,
+        dedup_key=dedup_key,
+        session_id=occasion.session_id,
+        kind=kind,
+        recipient=recipient,
+        role=role,
+        text=text,
+        calendar=calendar,
+        ctx=ctx,
+    )
+
+
+async def deliver_due(ctx: Context, mailer: Mailer | DevInbox, limit: int = 1000) -> Delivery:
+    """Deliver up to ``limit`` messages that are due, oldest first, and say what became of them.
+
+    Into the development inbox: in the same transaction as the state, so exactly once. By SMTP: the attempt is
+    committed as ``sending`` first, under a lock that the sender's connection holds while we talk. A sender that dies
+    loses the lock and the next one repeats the message under the same Message-ID. One window therefore remains in
+    which a message leaves twice: the server has answered 250 (or its answer got lost), and our process or the
+    database dies before ``sent`` is committed. SMTP offers nothing to close it (RFC 1047).
+
+    A server that is down ends the round: the others would only wait for the same timeout.
+    """
+    if isinstance(mailer, DevInbox):
+        return await _into_inbox(ctx, limit)
+    sent = postponed = dead = 0
+    while sent + postponed + dead < limit:
+        match await _send_next(ctx, mailer):
+            case "sent":
+                sent += 1
+            case "dead":
+                dead += 1
+            case "postponed":
+                postponed += 1
+            case "provider_down":
+                postponed += 1
+                break
+            case _:
+                break
+    return Delivery(sent, postponed, dead)
+
+
+async def _into_inbox(ctx: Context, limit: int) -> Delivery:
+    async def work(conn: Conn) -> int:
+        now = ctx.clock.now()
+        due = await store.lock_due(conn, now, min(BATCH, limit))
+        for message in due:
+            await store.mark_sending(conn, message.id, now)
+            await store.into_inbox(conn, message.id, now)
+            await store.mark_sent(conn, message.id, now)
+        return len(due)
+
+    sent = 0
+    while sent < limit:
+        count = await in_transaction(ctx.pool, work)
+        sent += count
+        if count == 0:
+            break
+    return Delivery(sent=sent)
+
+
+async def _send_next(ctx: Context, mailer: Mailer) -> str | None:
+    """Send the next message that is due and say what became of it; None when there is none.
+
+    One connection throughout: it holds the lease.
+    """
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        async with conn.transaction():
+            message = await store.claim(conn, ctx.clock.now())
+            if message is None:
+                return None
+            attempts = await store.mark_sending(conn, message.id, ctx.clock.now())
+        try:
+            return await _send(conn, ctx, mailer, message, attempts)
+        finally:
+            if not conn.is_closed():
+                await store.let_go(conn, message.id)
+
+
+async def _send(conn: Conn, ctx: Context, mailer: Mailer, message: Outgoing, attempts: int) -> str:
+    now = ctx.clock.now()
+    try:
+        await mailer.send(
+            MailMessage(message.id, message.address, message.subject, message.body, message.calendar, now)
+        )
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with this message must not stop the others
+        log.warning("mail_not_sent", notification_id=str(message.id), attempts=attempts, error=repr(error))
+        down = isinstance(error, MailUnavailable)
+        tired = attempts >= (MAX_ATTEMPTS_DOWN if down else MAX_ATTEMPTS)
+        final = tired or isinstance(error, MailRefused)
+        later = None if final else now + backoff(attempts, _dice)
+        await store.mark_failed(conn, message.id, str(error)[:500] or repr(error), later)
+        if down:
+            return "provider_down"
+        return "dead" if final else "postponed"
+    await store.mark_sent(conn, message.id, ctx.clock.now())
+    return "sent"
+
+
+async def inbox(ctx: Context, limit: int = INBOX_LIMIT) -> list[InboxItem]:
+    """The development inbox, newest first; who may look is the caller's check."""
+    if not 1 <= limit <= INBOX_LIMIT:
+        raise Invalid([FieldError("limit", "out_of_range", f"Between 1 and {INBOX_LIMIT}.")])
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        return await store.inbox(conn, limit)

@@ -1,0 +1,121 @@
+"""Kinds of message, their states, and when a failed one is tried again; pure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+
+class Kind(StrEnum):
+    """What a message is about."""
+
+    BOOKING_REQUESTED = "booking_requested"
+    BOOKING_APPROVED = "booking_approved"
+    BOOKING_REJECTED = "booking_rejected"
+    BOOKING_RESCHEDULED = "booking_rescheduled"
+    BOOKING_CANCELLED = "booking_cancelled"
+    REMINDER = "reminder"
+    NO_SHOW_NUDGE = "no_show_nudge"
+    FOLLOW_UP = "follow_up"
+    PAYSLIP = "payslip"
+
+
+class Status(StrEnum):
+    """pending -> sending -> sent | retrying -> sending ... | dead.
+
+    ``sending`` is committed before the provider hears of the message, and the sender's connection holds a lock for as
+    long as it talks: a ``sending`` row without that lock belongs to a sender that died.
+    """
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    RETRYING = "retrying"
+    DEAD = "dead"
+
+
+EMAIL = "email"
+
+MAX_ATTEMPTS = 10  # with the delays below: about six hours, the length of a bad morning at a provider
+MAX_ATTEMPTS_DOWN = (
+    50  # while the provider itself is down: about four days, as RFC 5321 section 4.5.4.1 advises
+)
+FIRST_DELAY = timedelta(seconds=30)
+LONGEST_DELAY = timedelta(hours=2)
+
+
+def backoff(attempts: int, dice: random.Random) -> timedelta:
+    """The pause after the ``attempts``-th failure (1, 2, ...): doubling from 30 s to 2 h, half of it random.
+
+    The jitter keeps a thousand messages that failed together from coming back together.
+    """
+    doublings: int = 2 ** min(attempts - 1, 16)
+    ceiling = min(FIRST_DELAY * doublings, LONGEST_DELAY)
+    return ceiling / 2 + ceiling / 2 * dice.random()
+
+
+@dataclass(frozen=True, slots=True)
+class Attendee:
+    """A person as an invitation names one."""
+
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """A session as the messages about it tell it."""
+
+    session_id: UUID
+    start: datetime
+    end: datetime
+    mentor: Attendee
+    mentee: Attendee
+    topic: str
+    note: str
+    price_tokens: int
+    revision: int
+    confirmed: bool
+    reason: str
+    url: str  # of the session, once there is one
+    booking_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way."""
+
+    id: UUID
+    address: str
+    subject: str
+    body: str
+    calendar: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """A message in the development inbox, as SURFACE's ``/dev/inbox.json`` lists it."""
+
+    id: UUID
+    session_id: UUID | None
+    kind: str
+    channel: str
+    recipient: str
+    role: str
+    subject: str
+    text: str
+    calendar: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one round of deliveries did."""
+
+    sent: int = 0
+    postponed: int = 0
+    dead: int = 0

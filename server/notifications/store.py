@@ -1,0 +1,116 @@
+"""Messages in PostgreSQL: written once per occasion and person, claimed by one sender at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from server.base.db import Conn
+from server.base.ids import new_id
+from server.notifications.model import InboxItem, Outgoing
+
+_DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
+_OUTGOING = "id, address, subject, body, calendar, attempts"
+
+
+async def insert(
+    conn: Conn,
+    *,
+    dedup_key: str,
+    session_id: UUID | None,
+    kind: str,
+    channel: str,
+    recipient_id: UUID,
+    role: str,
+    address: str,
+    subject: str,
+    body: str,
+    calendar: str | None,
+    now: datetime,
+) -> bool:
+    """False when the person was told of this before. The first attempt is due at once, by any clock (the epoch)."""
+    row = await conn.fetchrow(
+        "INSERT INTO notifications (id, dedup_key, session_id, kind, channel, recipient_id, role, address, subject,"
+        " body, calendar, status, next_attempt_at, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', to_timestamp(0), $12)"
+        " ON CONFLICT (dedup_key, kind, recipient_id, channel) DO NOTHING RETURNING id",
+        new_id(), dedup_key, session_id, kind, channel, recipient_id, role, address, subject, body, calendar, now,
+    )  # fmt: skip
+    return row is not None
+
+
+async def lock_due(conn: Conn, now: datetime, limit: int) -> list[Outgoing]:
+    """Up to ``limit`` messages that are due and that nobody is sending, locked until the transaction ends."""
+    rows = await conn.fetch(
+        f"SELECT {_OUTGOING} FROM notifications WHERE {_DUE}"
+        " ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED",
+        now, limit,
+    )  # fmt: skip
+    return [Outgoing(**row) for row in rows]
+
+
+async def claim(conn: Conn, now: datetime) -> Outgoing | None:
+    """Choose the next due message nobody is sending, and become its sender until `let_go` or the connection's end.
+
+    An advisory lock of the session is the lease: it outlives this transaction, and a killed sender loses it at once.
+    The rows are looked at one by one, in order, until one's lock is free: only that lock is taken.
+    """
+    row = await conn.fetchrow(
+        f"WITH due AS MATERIALIZED (SELECT {_OUTGOING} FROM notifications WHERE {_DUE}"
+        " ORDER BY created_at, id LIMIT 100 FOR UPDATE SKIP LOCKED)"
+        f" SELECT {_OUTGOING} FROM due"
+        " WHERE pg_try_advisory_lock(hashtext('visavis.mail'), hashtext(id::text)) LIMIT 1",
+        now,
+    )
+    return Outgoing(**row) if row else None
+
+
+async def let_go(conn: Conn, notification_id: UUID) -> None:
+    await conn.execute(
+        "SELECT pg_advisory_unlock(hashtext('visavis.mail'), hashtext($1::text))", str(notification_id)
+    )
+
+
+async def mark_sending(conn: Conn, notification_id: UUID, now: datetime) -> int:
+    """Count the attempt; returns its number."""
+    attempts: int = await conn.fetchval(
+        "UPDATE notifications SET status = 'sending', sending_since = $2, attempts = attempts + 1"
+        " WHERE id = $1 RETURNING attempts",
+        notification_id, now,
+    )  # fmt: skip
+    return attempts
+
+
+async def mark_sent(conn: Conn, notification_id: UUID, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE notifications SET status = 'sent', sent_at = $2, sending_since = NULL, error = NULL WHERE id = $1",
+        notification_id, now,
+    )  # fmt: skip
+
+
+async def mark_failed(
+    conn: Conn, notification_id: UUID, error: str, next_attempt_at: datetime | None
+) -> None:
+    """Retry then, or never again when ``next_attempt_at`` is None."""
+    await conn.execute(
+        "UPDATE notifications SET status = CASE WHEN $3::timestamptz IS NULL THEN 'dead' ELSE 'retrying' END,"
+        " next_attempt_at = coalesce($3, next_attempt_at), error = $2, sending_since = NULL WHERE id = $1",
+        notification_id, error, next_attempt_at,
+    )  # fmt: skip
+
+
+async def into_inbox(conn: Conn, notification_id: UUID, now: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO dev_inbox (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING", notification_id, now
+    )
+
+
+async def inbox(conn: Conn, limit: int) -> list[InboxItem]:
+    """The development inbox, newest first."""
+    rows = await conn.fetch(
+        "SELECT n.id, n.session_id, n.kind, n.channel, n.address AS recipient, n.role, n.subject, n.body AS text,"
+        " n.calendar, d.created_at FROM dev_inbox d JOIN notifications n ON n.id = d.id"
+        " ORDER BY d.created_at DESC, d.id DESC LIMIT $1",
+        limit,
+    )
+    return [InboxItem(**row) for row in rows]

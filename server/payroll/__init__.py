@@ -1,0 +1,1 @@
+"""What mentors have earned, closed once a month into payslips and paid out in the ledger."""

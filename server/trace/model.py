@@ -1,0 +1,103 @@
+"""The lines of a session's story, their order, and how they look on a terminal; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from server.attendance.model import NoShowSuspected, Presence, SessionSettled, attendance_of
+from server.booking.model import (
+    BookingApproved,
+    BookingCancelled,
+    BookingRejected,
+    BookingRequested,
+    BookingRescheduled,
+)
+from server.ledger.model import TransferKind
+
+# What can be told, in the order of a story whose lines share an instant.
+ORDER: Final = (
+    "booked", "held", "rescheduled", "approved", "rejected", "cancelled", "mailed", "reminded",
+    "joined", "missed", "left", "settled", "accrued", "fee", "released", "paid",
+)  # fmt: skip
+
+FACTS: Final = {
+    BookingRequested.KIND: "booked",
+    BookingRescheduled.KIND: "rescheduled",
+    BookingApproved.KIND: "approved",
+    BookingRejected.KIND: "rejected",
+    BookingCancelled.KIND: "cancelled",
+    NoShowSuspected.KIND: "missed",
+    SessionSettled.KIND: "settled",
+}
+TRANSFERS: Final[Mapping[str, str]] = {
+    TransferKind.HOLD: "held",
+    TransferKind.RELEASE: "released",
+    TransferKind.EARNING: "accrued",
+    TransferKind.FEE: "fee",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``late`` puts a line behind what happened in the same instant: a letter follows what it is about."""
+
+    at: datetime
+    what: str
+    detail: str
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who the story is about."""
+
+    mentor_id: UUID
+    mentor_name: str
+    mentee_id: UUID
+    mentee_name: str
+
+    def name(self, user_id: UUID | str) -> str:
+        """``Asha Rao (mentor)``"""
+        match str(user_id):
+            case mentor if mentor == str(self.mentor_id):
+                return f"{self.mentor_name} (mentor)"
+            case mentee if mentee == str(self.mentee_id):
+                return f"{self.mentee_name} (mentee)"
+            case other:
+                return other
+
+
+def in_order(lines: Iterable[Line]) -> list[Line]:
+    """By time; what happened in one instant (one transaction) in the order in which it makes sense."""
+    return sorted(lines, key=lambda line: (line.at, line.late, ORDER.index(line.what)))
+
+
+def presence_lines(people: People, presences: Sequence[Presence]) -> list[Line]:
+    """Coming and going of people, not of their tabs."""
+    lines = []
+    for user_id, role in ((people.mentor_id, "mentor"), (people.mentee_id, "mentee")):
+        own = [p for p in presences if p.user_id == user_id]
+        seen = attendance_of(user_id, role, own)
+        for interval in seen.intervals:
+            lines.append(Line(interval.start, "joined", people.name(user_id)))
+            still_here = any(p.left_at is None and p.interval.end == interval.end for p in own)
+            if not still_here:
+                seconds = interval.length.total_seconds()
+                reasons = sorted({p.left_reason or "" for p in own if p.left_at == interval.end})
+                detail = f"{people.name(user_id)} after {seconds:.0f} s: {', '.join(reasons)}"
+                lines.append(Line(interval.end, "left", detail))
+    return lines
+
+
+def instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def render(lines: Sequence[Line]) -> str:
+    """One line each: when (UTC), what, and the details."""
+    width = max((len(line.what) for line in lines), default=0)
+    return "\n".join(f"{instant(line.at)}  {line.what:{width}}  {line.detail}".rstrip() for line in lines)

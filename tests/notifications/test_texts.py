@@ -1,0 +1,184 @@
+"""Every kind of message has its texts, tells times in the reader's zone, and invites as calendars expect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from random import Random
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from icalendar import Calendar
+
+from server.integrations.mail import MailMessage, calendar_method, compose
+from server.notifications.calendar import Method, invitation
+from server.notifications.model import FIRST_DELAY, LONGEST_DELAY, Attendee, Kind, Occasion, backoff
+from server.notifications.texts import TEMPLATES, render, span_of
+from server.sessions.model import Outcome
+
+SESSION = UUID("0192f0c1-7c3a-7000-8000-000000000001")
+START = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
+END = START + timedelta(hours=1)
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+OUR_OWN = Attendee("Visavis", "noreply@example.org")
+
+VALUES: dict[str, Any] = {
+    "name": "Reader",
+    "mentor": Attendee("Asha Rao", "asha@example.org"),
+    "mentee": Attendee("Jonas Weber", "jonas@example.org"),
+    "start": START,
+    "end": END,
+    "topic": "Careers",
+    "note": "Hi",
+    "price_tokens": 30,
+    "confirmed": True,
+    "reason": "ill",
+    "url": "https://v.example/sessions/1",
+    "booking_url": "https://v.example/bookings/1",
+    "mentor_url": "https://v.example/mentors/1",
+    "mentors_url": "https://v.example/mentors",
+    "earning": 24,
+    "fee": 6,
+    "label": "2026-11",
+    "period_start": START,
+    "period_end": END,
+    "total_tokens": 24,
+    "session_count": 1,
+}
+
+
+def occasion(**changes: Any) -> Occasion:
+    fields: dict[str, Any] = {
+        "session_id": SESSION,
+        "start": START,
+        "end": END,
+        "mentor": VALUES["mentor"],
+        "mentee": VALUES["mentee"],
+        "topic": "Careers",
+        "note": "",
+        "price_tokens": 30,
+        "revision": 3,
+        "confirmed": True,
+        "reason": "",
+        "url": f"https://v.example/sessions/{SESSION}",
+        "booking_url": "https://v.example/bookings/1",
+    }
+    return Occasion(**{**fields, **changes})
+
+
+def names() -> list[tuple[str, str]]:
+    """Every text a reaction or job can ask for."""
+    one_sided = {
+        Kind.BOOKING_REQUESTED: ["mentor"],
+        Kind.BOOKING_REJECTED: ["mentee"],
+        Kind.PAYSLIP: ["mentor"],
+    }
+    plain = [
+        (k.value, role)
+        for k in Kind
+        if k is not Kind.FOLLOW_UP
+        for role in one_sided.get(k, ["mentor", "mentee"])
+    ]
+    outcomes = [o for o in Outcome if o is not Outcome.CANCELLED]
+    return plain + [(f"{Kind.FOLLOW_UP}_{o}", role) for o in outcomes for role in ("mentor", "mentee")]
+
+
+def test_there_is_a_file_for_each_text_and_no_other() -> None:
+    assert {path.name for path in TEMPLATES.iterdir()} == {f"{kind}.{role}.txt" for kind, role in names()}
+
+
+@pytest.mark.parametrize(("kind", "role"), names())
+@pytest.mark.parametrize("sparse", [False, True])
+def test_every_text_can_be_filled(kind: str, role: str, sparse: bool) -> None:
+    nothing = {"topic": "", "note": "", "reason": "", "price_tokens": 0, "confirmed": False}
+    text = render(kind, role, ZoneInfo("Asia/Kolkata"), VALUES | (nothing if sparse else {}))
+    assert 5 < len(text.subject) < 100
+    assert text.body.startswith("Hello Reader,\n\n")
+    assert "\n\n\n" not in text.body
+    assert "{" not in text.subject + text.body
+
+
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        ("Asia/Kolkata", "Friday, 27 November 2026, 00:00 to 01:00 (Asia/Kolkata, UTC+05:30)"),
+        ("America/New_York", "Thursday, 26 November 2026, 13:30 to 14:30 (America/New_York, UTC-05:00)"),
+        ("UTC", "Thursday, 26 November 2026, 18:30 to 19:30 (UTC, UTC+00:00)"),
+    ],
+)
+def test_times_are_the_readers(zone: str, told: str) -> None:
+    assert span_of(START, ZoneInfo(zone), END) == told
+    assert told in render("reminder", "mentee", ZoneInfo(zone), VALUES).body
+
+
+def test_a_topic_cannot_forge_a_subject() -> None:
+    text = render(
+        "reminder", "mentee", ZoneInfo("UTC"), VALUES | {"mentor": Attendee("A\nBcc: b@example.org", "a@b.c")}
+    )
+    assert "\n" not in text.subject
+
+
+@pytest.mark.parametrize(("method", "status"), [(Method.REQUEST, "CONFIRMED"), (Method.CANCEL, "CANCELLED")])
+def test_an_invitation_is_what_calendars_expect(method: Method, status: str) -> None:
+    text = invitation(occasion(), method, OUR_OWN, NOW)
+    assert "\r\n" in text and all(len(line.encode()) <= 75 for line in text.split("\r\n"))
+    calendar = Calendar.from_ical(text)
+    assert (calendar["METHOD"], calendar["VERSION"]) == (method.value, "2.0")
+    event: Any = calendar.walk("VEVENT")[0]
+    assert event["UID"] == f"session-{SESSION}@visavis"
+    assert (int(event["SEQUENCE"]), event["STATUS"]) == (3, status)
+    assert event["DTSTART"].to_ical() == b"20261126T183000Z"
+    assert event["DTEND"].to_ical() == b"20261126T193000Z"
+    assert event["ORGANIZER"] == "mailto:noreply@example.org"
+    assert list(event["ATTENDEE"]) == ["mailto:asha@example.org", "mailto:jonas@example.org"]
+    assert event["ATTENDEE"][0].params["CN"] == "Asha Rao"
+    assert event["URL"] == f"https://v.example/sessions/{SESSION}"
+
+
+def test_an_unconfirmed_time_is_tentative() -> None:
+    [event] = Calendar.from_ical(invitation(occasion(confirmed=False), Method.REQUEST, OUR_OWN, NOW)).walk(
+        "VEVENT"
+    )
+    assert event["STATUS"] == "TENTATIVE"
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=100), st.text(max_size=200))
+def test_no_name_or_topic_breaks_an_invitation(name: str, topic: str) -> None:
+    topic = "".join(c for c in topic if c.isprintable())
+    calendar = Calendar.from_ical(
+        invitation(
+            occasion(mentor=Attendee(name, "asha@example.org"), topic=topic), Method.REQUEST, OUR_OWN, NOW
+        )
+    )
+    event: Any = calendar.walk("VEVENT")[0]
+    assert event["UID"] == f"session-{SESSION}@visavis"
+    assert len(event["ATTENDEE"]) == 2
+
+
+def test_the_mail_carries_the_invitation_as_an_attachment() -> None:
+    calendar = invitation(occasion(), Method.CANCEL, OUR_OWN, NOW)
+    message = MailMessage(SESSION, "jonas@example.org", "Cancelled:\n your session", "Hello\n", calendar, NOW)
+    mail = message_from_bytes(
+        compose(message, "Visavis <noreply@example.org>").as_bytes(), policy=policy.default
+    )
+    assert isinstance(mail, EmailMessage)
+    assert (mail["To"], mail["Subject"]) == ("jonas@example.org", "Cancelled: your session")
+    assert mail["Message-ID"] == f"<{SESSION}@example.org>"
+    body = mail.get_body(("plain",))
+    assert body is not None and body.get_content() == "Hello\n"
+    [attached] = mail.iter_attachments()
+    assert (attached.get_content_type(), attached.get_filename()) == ("text/calendar", "session.ics")
+    assert attached.get_param("method") == "CANCEL" == calendar_method(calendar)
+    assert Calendar.from_ical(attached.get_content())["METHOD"] == "CANCEL"
+
+
+@given(st.integers(1, 200), st.randoms(use_true_random=False))
+def test_retries_slow_down_and_never_stop_altogether(attempts: int, dice: Random) -> None:
+    delay = backoff(attempts, dice)
+    assert FIRST_DELAY / 2 <= delay <= LONGEST_DELAY
+    assert delay <= FIRST_DELAY * 2 ** min(attempts - 1, 16)

@@ -2,6 +2,6 @@
 
 import zoneinfo
 
-# Every wall clock comes from the pinned tzdata package: the machine's own zone files may be years older, and a mail would
-# then name another hour than the one that was booked.
+# Every wall clock comes from the pinned tzdata package: the machine's own zone files may be years older, and a mail
+# would then name another hour than the one that was booked.
 zoneinfo.reset_tzpath(to=())

@@ -1,4 +1,4 @@
-"""The ``visavis`` command: parses words, wires one process, turns faults into exit codes (0 fine, 1 failed, 2 usage)."""
+"""The ``visavis`` command: parses words, wires a process, turns faults into exit codes (0 fine, 1 failed, 2 usage)."""
 
 from __future__ import annotations
 
@@ -139,7 +139,6 @@ def _list_jobs() -> int:
 
 async def _run_job(settings: Settings, name: str, at: datetime | None) -> int:
     from jobs.periodic import JOBS, run_job
-
     from server.integrations.mail import make_mailer
 
     if name not in JOBS:

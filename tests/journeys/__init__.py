@@ -1,0 +1,1 @@
+"""Journeys: the product played by people in real browsers."""

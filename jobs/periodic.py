@@ -105,7 +105,7 @@ class JobReport:
         return f"{done}, {self.delivery.dead} mails refused" if self.delivery.dead else done
 
 
-async def run_job(ctx: Context, mailer: Mailer | DevInbox, name: str, at: datetime) -> JobReport:
+async def run_job(ctx: Context, mailer: Mailer | DevInbox | None, name: str, at: datetime) -> JobReport:
     """Run a job once, by hand, at ``at`` (which ``ctx.clock`` tells too), and what follows from it: reactions, mails.
 
     Waits for the same job in a worker. Running it twice changes nothing more. Raises ``NotFound("unknown_job")``, and

@@ -62,7 +62,7 @@ class Worker:
     wiped at any time; then the loops look for themselves every SWEEP seconds.
     """
 
-    def __init__(self, ctx: Context, mailer: Mailer | DevInbox, redis_url: str | None) -> None:
+    def __init__(self, ctx: Context, mailer: Mailer | DevInbox | None, redis_url: str | None) -> None:
         self._facts, self._mails, self._ticks = Bell(), Bell(), {name: Bell() for name in JOBS}
         # Facts that this process records itself need no Redis to be noticed here.
         self._ctx = Context(ctx.pool, ctx.clock, ctx.settings, self._facts.ring)

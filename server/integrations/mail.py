@@ -12,7 +12,7 @@ from uuid import UUID
 import aiosmtplib
 
 from server.base.context import Context
-from server.settings import Settings, Smtp, SmtpSecurity
+from server.settings import Smtp, SmtpSecurity
 
 SMTP_TIMEOUT = 10.0  # seconds for each command; a provider that needs longer is treated as down
 
@@ -136,10 +136,9 @@ def _by_code(code: int, text: str) -> MailError:
     return MailRefused(text) if code >= 500 else MailDeferred(text)
 
 
-def mailer_of(settings: Settings) -> Mailer | DevInbox:
-    return SmtpMailer(settings.smtp, settings.mail_from) if settings.smtp else DevInbox()
-
-
-def make_mailer(ctx: Context) -> Mailer | DevInbox:
-    """SMTP where it is configured, else the development inbox."""
-    return mailer_of(ctx.settings)
+def make_mailer(ctx: Context) -> Mailer | DevInbox | None:
+    """SMTP where it is configured, else the development inbox in demo mode, else None: messages wait for a server."""
+    settings = ctx.settings
+    if settings.smtp is not None:
+        return SmtpMailer(settings.smtp, settings.mail_from)
+    return DevInbox() if settings.demo else None

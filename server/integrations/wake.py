@@ -85,7 +85,8 @@ async def arq_waker(redis_url: str) -> AsyncIterator[ArqWaker]:
     try:
         yield waker
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        while not task.done():
+            # redis-py can swallow a cancellation that comes while it connects; then the next one counts.
+            task.cancel()
+            await asyncio.wait((task,), timeout=QUIET)
         await redis.aclose(close_connection_pool=True)

@@ -11,7 +11,7 @@ import pytest
 from server.base.clock import SteppedClock
 from server.base.db import Pool
 from server.embedded.postgres import free_port
-from server.integrations.mail import DevInbox, SmtpMailer, mailer_of
+from server.integrations.mail import DevInbox, SmtpMailer, make_mailer
 from server.notifications import actions as notifications
 from server.notifications.actions import deliver_due, enqueue_in, inbox
 from server.notifications.model import MAX_ATTEMPTS, Delivery, Kind
@@ -145,8 +145,16 @@ async def test_a_sender_that_goes_away_in_the_middle_is_replaced_at_once(
     assert await states(story) == {"a": ("sent", 2)}
 
 
+async def test_without_a_provider_messages_wait_outside_demo_mode(story: Story) -> None:
+    await write(story, "a")
+    assert make_mailer(story.ctx) is None
+    assert await deliver_due(story.ctx, None) == Delivery()
+    assert await states(story) == {"a": ("pending", 0)}
+
+
 async def test_without_a_provider_mail_lands_in_the_development_inbox(story: Story) -> None:
-    assert mailer_of(story.ctx.settings) == DevInbox()
+    demo = replace(story.ctx, settings=replace(story.ctx.settings, demo=True))
+    assert make_mailer(demo) == DevInbox()
     for n in range(60):
         await write(story, str(n))
     rounds = await asyncio.gather(*(deliver_due(story.ctx, DevInbox()) for _ in range(3)))

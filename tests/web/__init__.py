@@ -1,0 +1,1 @@
+"""The HTTP edge, through HTTP: a real application on loopback, real PostgreSQL and Redis."""

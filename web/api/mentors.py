@@ -1,0 +1,150 @@
+"""Finding a mentor and a time: the directory, open slots, and the mentor's own opening hours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from server.availability import actions as availability
+from server.availability.model import MentorCard, Slot, document, parse
+from server.base.errors import FieldError, Invalid, NotFound
+from server.people import actions as people
+from server.people.model import Role
+from server.people.zones import find_zone
+from web.access import Public, RoleIs
+from web.api.endpoint import Call, endpoint
+from web.schemas.availability import AvailabilityModel
+from web.schemas.base import NoQuery, Nothing, Page, Span
+from web.schemas.people import MentorCardOut, MentorOut, MentorsQuery, SlotsOut, SlotsQuery
+
+TAG = "Mentors"
+DEFAULT_SPAN: Final = timedelta(days=14)
+
+
+async def listing(call: Call[Nothing, MentorsQuery]) -> Page[MentorCardOut]:
+    """Mentors by name, with their next open slot."""
+    query = call.query
+    page = await availability.directory(
+        call.ctx,
+        q=query.q or None,
+        topic=query.topic or None,
+        language=query.language or None,
+        max_price=query.max_price,
+        available_within=query.available_within,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return Page(items=[_card(card) for card in page.items], next_cursor=page.next_cursor)
+
+
+def _card(card: MentorCard) -> MentorCardOut:
+    return MentorCardOut(
+        id=card.id,
+        name=card.name,
+        headline=card.headline,
+        topics=list(card.topics),
+        languages=list(card.languages),
+        timezone=card.timezone,
+        price_tokens=card.price_tokens,
+        rating=card.rating,
+        next_slot=None if card.next_slot is None else span(card.next_slot),
+    )
+
+
+def span(slot: Slot) -> Span:
+    return Span(start=datetime.fromtimestamp(slot.start, UTC), end=datetime.fromtimestamp(slot.end, UTC))
+
+
+async def one(call: Call[Nothing, NoQuery]) -> MentorOut:
+    profile = await people.profile(call.ctx, call.id())
+    if not profile.published:
+        raise NotFound("mentor_not_found", "There is no such mentor.")
+    return MentorOut.of(profile)
+
+
+async def slots(call: Call[Nothing, SlotsQuery]) -> SlotsOut:
+    """Open slots that start between `from` and `to`, at most 92 days apart."""
+    query = call.query
+    faults: list[FieldError] = []
+    zone = find_zone(query.tz)
+    if zone is None:
+        faults.append(FieldError("tz", "unknown_timezone", "Name an IANA time zone such as Europe/Berlin."))
+        zone = ZoneInfo("UTC")
+    start = _moment("from", query.from_, zone, faults, after_day=False) or call.ctx.clock.now()
+    end = _moment("to", query.to, zone, faults, after_day=True) or _later(start)
+    if faults:
+        raise Invalid(faults)
+    found = await availability.open_slots(call.ctx, call.id(), start, end)
+    return SlotsOut(slots=[span(slot) for slot in found], timezone=query.tz)
+
+
+def _moment(
+    field: str, text: str | None, zone: ZoneInfo, faults: list[FieldError], *, after_day: bool
+) -> datetime | None:
+    """An instant, or the beginning (``after_day``: the end) of a date in the zone; None when not given or wrong."""
+    if not text:
+        return None
+    try:
+        if len(text) == len("2026-11-22"):
+            day = date.fromisoformat(text) + timedelta(days=after_day)
+            return datetime.combine(day, time.min, zone).astimezone(UTC)
+        # A plus sign that was not percent-encoded arrives as a space.
+        at = datetime.fromisoformat(text.replace(" ", "+"))
+        return (at if at.tzinfo is not None else at.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        faults.append(
+            FieldError(
+                field, "bad_instant", "Write an instant like 2026-11-22T04:00:00Z or a date like 2026-11-22."
+            )
+        )
+        return None
+
+
+def _later(start: datetime) -> datetime:
+    try:
+        return start + DEFAULT_SPAN
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+async def hours(call: Call[Nothing, NoQuery]) -> AvailabilityModel:
+    return AvailabilityModel.model_validate(document(await availability.get(call.ctx, call.caller.user_id)))
+
+
+async def set_hours(call: Call[AvailabilityModel, NoQuery]) -> AvailabilityModel:
+    """Replace the opening hours. What is booked stays booked."""
+    rules = parse(call.body.model_dump(exclude_unset=True))
+    return AvailabilityModel.model_validate(
+        document(await availability.put(call.ctx, call.caller.user_id, rules))
+    )
+
+
+def _hours_faults(given: Mapping[str, Any]) -> list[FieldError]:
+    try:
+        parse(given)
+    except Invalid as invalid:
+        return list(invalid.errors)
+    return []
+
+
+ROUTES = (
+    endpoint(
+        "GET", "/mentors", listing, access=Public(), summary="The directory", tag=TAG,
+        query=MentorsQuery, reply=Page[MentorCardOut],
+    ),
+    endpoint("GET", "/mentors/{id}", one, access=Public(), summary="A mentor", tag=TAG, reply=MentorOut),
+    endpoint(
+        "GET", "/mentors/{id}/slots", slots, access=Public(), summary="Open slots", tag=TAG,
+        query=SlotsQuery, reply=SlotsOut,
+    ),
+    endpoint(
+        "GET", "/me/availability", hours, access=RoleIs.of(Role.MENTOR), summary="One's opening hours", tag=TAG,
+        reply=AvailabilityModel,
+    ),
+    endpoint(
+        "PUT", "/me/availability", set_hours, access=RoleIs.of(Role.MENTOR), summary="Set one's opening hours", tag=TAG,
+        body=AvailabilityModel, reply=AvailabilityModel, faults=_hours_faults,
+    ),
+)  # fmt: skip

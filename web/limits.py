@@ -1,0 +1,83 @@
+"""Rate limits: counters in Redis that say 429 with Retry-After, and let everybody pass when Redis is away."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web as http
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from server.base.errors import TooMany
+from web.context import STORES
+
+log = structlog.get_logger(__name__)
+
+# One step, so that a counter can never be left without its expiry.
+_COUNT = """
+local n = redis.call('INCR', KEYS[1])
+if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {n, redis.call('PTTL', KEYS[1])}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """``tries`` per ``seconds`` (a fixed window that starts with the first try) for each key it is spent on."""
+
+    name: str
+    tries: int
+    seconds: int
+
+
+# 10 wrong guesses a minute at one account from one address; a class of 200 behind one router is not in the way.
+LOGIN = Limit("login", tries=10, seconds=60)
+# A person mistypes a few times; a school's router registers hundreds.
+REGISTER = Limit("register", tries=5, seconds=60)
+REGISTER_BY_ADDRESS = Limit("register-address", tries=1000, seconds=3600)
+# A client refreshes every 15 minutes; 600 a minute are 9,000 clients behind one router.
+REFRESH = Limit("refresh", tries=600, seconds=60)
+# A person books, approves and moves a few sessions a minute.
+BOOKING_WRITES = Limit("booking-writes", tries=30, seconds=60)
+
+
+async def count(redis: Redis, limit: Limit, *parts: str) -> int | None:
+    """Count one try for the key that ``parts`` name: None while it is within the limit, else seconds to wait."""
+    tries, millis_left = await redis.eval(_COUNT, 1, _key(limit, parts), str(limit.seconds * 1000))  # type: ignore[misc]
+    return None if tries <= limit.tries else max(1, math.ceil(millis_left / 1000))
+
+
+def address(request: http.Request) -> str:
+    """The caller's network address as the socket knows it."""
+    return request.remote or "unknown"
+
+
+async def forgive(request: http.Request, limit: Limit, *parts: str) -> None:
+    """Forget the tries of a key, e.g. after a login that succeeded: only failures count against a person."""
+    try:
+        await request.app[STORES].redis.delete(_key(limit, parts))
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("a limit was not forgiven: redis does not answer", limit=limit.name, error=repr(error))
+
+
+def _key(limit: Limit, parts: tuple[str, ...]) -> str:
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"limit:{limit.name}:{digest}"
+
+
+async def spend(request: http.Request, limit: Limit, *parts: str) -> None:
+    """Count one try; pages call it before they act, e.g. ``spend(request, LOGIN, address(request), email)``.
+
+    Raises TooMany ``rate_limited``. Without Redis everybody passes and a line is logged: a limit protects against
+    abuse, and its failure must not lock everybody out.
+    """
+    try:
+        wait = await count(request.app[STORES].redis, limit, *parts)
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("rate limits are off: redis does not answer", limit=limit.name, error=repr(error))
+        return
+    if wait is not None:
+        raise TooMany("rate_limited", f"Too many tries. Wait {wait} s and try again.", retry_after=wait)

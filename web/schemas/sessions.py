@@ -1,0 +1,122 @@
+"""What the API reads and writes about bookings, sessions, attendance and chat."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from web.schemas.base import In, Instant, Out, PageQuery, Person, Query, Reason, Text
+
+Status = Literal["requested", "approved", "rejected", "cancelled", "held"]
+OutcomeName = Literal["completed", "mentor_no_show", "mentee_no_show", "both_absent", "cancelled"]
+
+
+class BookingIn(In):
+    mentor_id: UUID
+    start: Instant
+    end: Instant
+    topic: Text = Field("", max_length=200)
+    note: Text = Field("", max_length=2000)
+
+
+class ReasonIn(In):
+    reason: Reason = ""
+
+
+class RescheduleIn(In):
+    start: Instant
+    end: Instant
+    reason: Reason = ""
+
+
+class BookingOut(Out):
+    id: UUID
+    session_id: UUID
+    mentor: Person
+    mentee: Person
+    start: Instant
+    end: Instant
+    status: Status
+    price_tokens: int
+    topic: str
+    note: str
+    is_reschedule: bool
+    reschedule_reason: str | None
+    cancelation_reason: str | None
+    revision: int = Field(description="Rises with every change of time or state (iTIP SEQUENCE).")
+    created_at: Instant
+    updated_at: Instant
+
+
+class BookingsQuery(PageQuery):
+    status: Status | None = None
+    from_: Instant | None = Field(None, alias="from", description="Only bookings that end after this.")
+    to: Instant | None = Field(None, description="Only bookings that start before this.")
+
+
+class Participant(Out):
+    user_id: UUID
+    name: str
+    role: Literal["mentor", "mentee"]
+
+
+class SessionOut(Out):
+    id: UUID
+    booking_id: UUID
+    topic: str
+    start: Instant
+    end: Instant
+    status: Literal["scheduled", "settled", "cancelled"]
+    outcome: OutcomeName | None
+    settled_at: Instant | None
+    participants: list[Participant]
+    join_opens_at: Instant
+    join_closes_at: Instant
+
+
+class IntervalOut(Out):
+    from_: Instant = Field(alias="from", serialization_alias="from")
+    to: Instant
+
+
+class AttendanceOut(Out):
+    """One person as the media server saw them; durations in seconds."""
+
+    user_id: UUID
+    role: Literal["mentor", "mentee"]
+    first_joined_at: Instant | None
+    last_left_at: Instant | None = Field(description="null while they are in the room.")
+    present_seconds: float
+    media_seconds: float
+    talk_seconds: float
+    intervals: list[IntervalOut]
+
+
+class JoinOut(Out):
+    room_token: str
+    ws_url: str
+    ice_servers: list[dict[str, str | list[str]]] = Field(
+        description="Empty: the media server has a public address of its own and needs no STUN or TURN."
+    )
+    expires_at: Instant
+
+
+class ChatQuery(Query):
+    before: int | None = Field(None, ge=1, le=2**62, description="Only messages with a smaller `seq`.")
+    limit: int = Field(50, ge=1, le=50)
+
+
+class ChatOut(Out):
+    seq: int
+    client_id: str
+    user_id: UUID
+    name: str
+    text: str
+    at: Instant
+
+
+class ChatPage(Out):
+    items: list[ChatOut] = Field(description="In order of `seq`.")
+    more: bool = Field(description="There are older ones: ask with `before` = the first `seq`.")

@@ -18,6 +18,7 @@ from server.people.model import Principal, Role
 from server.sessions import store
 from server.sessions.model import (
     JOIN_CLOSES,
+    Outcome,
     Session,
     SessionCancelled,
     SessionMoved,
@@ -168,7 +169,9 @@ async def join(ctx: Context, principal: Principal, session_id: UUID) -> tuple[Se
         raise Conflict("session_cancelled", "This session does not take place.")
     if now < session.opens_at:
         raise Conflict("too_early", "The room is not open yet.", opens_at=session.opens_at.isoformat())
-    if session.status is SessionStatus.SETTLED or now >= session.closes_at:
+    # Two who met and talk on past the end may reload; a session that did not take place has no room any more.
+    missed = session.status is SessionStatus.SETTLED and session.outcome is not Outcome.COMPLETED
+    if missed or now >= session.closes_at:
         raise Conflict("session_over", "This session is over.")
     token, expires_at = room_token(ctx.settings, session, user, now)
     return session, token, expires_at

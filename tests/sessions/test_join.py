@@ -134,3 +134,23 @@ async def test_upcoming_sessions_come_in_order_until_their_rooms_close(
     assert await upcoming(bo) == [12, 14]
     await actions.cancel(ctx, bo.id, bookings[12].id)
     assert await upcoming(bo) == [14]
+
+
+@pytest.mark.parametrize(("outcome", "welcome"), [("completed", True), ("mentee_no_show", False)])
+async def test_two_who_met_may_come_back_after_settlement_until_the_room_closes(
+    ctx: Context, clock: SteppedClock, outcome: str, welcome: bool
+) -> None:
+    _ada, bo, session = await published(ctx)
+    await ctx.pool.execute(
+        "UPDATE sessions SET status = 'settled', outcome = $2, settled_at = $3 WHERE id = $1",
+        session.id,
+        outcome,
+        hour(11),
+    )
+    clock.set(hour(11) + timedelta(minutes=5))
+    if welcome:
+        assert (await actions.join(ctx, who(bo), session.id))[2] == session.closes_at
+    else:
+        with pytest.raises(Conflict) as refused:
+            await actions.join(ctx, who(bo), session.id)
+        assert refused.value.code == "session_over"

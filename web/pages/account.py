@@ -15,7 +15,7 @@ from server.people.model import Role, User
 from web.access import Public, SignedIn
 from web.context import context
 from web.identity import log_in, log_out, visitor
-from web.limits import LOGIN, REGISTER, REGISTER_BY_ADDRESS, address, spend
+from web.limits import LOGIN, REGISTER, REGISTER_BY_ADDRESS, address, forgive, spend
 from web.pages.directory import card_views
 from web.pages.render import render, signed_in
 from web.pages.views import Person
@@ -67,6 +67,7 @@ async def login(request: http.Request) -> http.StreamResponse:
         return await _login_page(
             request, target, values, {}, error=refusal.detail, status=refusal.http_status
         )
+    await forgive(request, LOGIN, address(request), email.strip().casefold())
     await log_in(request, user)
     raise http.HTTPSeeOther(target)
 

@@ -1,0 +1,280 @@
+"""Who sits in a room, and what follows when somebody comes, goes or changes: pure functions to (room, effects)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TypeAlias
+from uuid import UUID
+
+from media.api import LeaveReason
+from signaling.messages import (
+    ChatLine,
+    Close,
+    Ending,
+    Outbound,
+    Participant,
+    ParticipantChanged,
+    Presence,
+    Said,
+    SessionCard,
+    SessionChanged,
+    Slots,
+    SlotView,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One person's place. ``connection`` is the open socket's id; ``peer_id`` names their media at the SFU.
+
+    ``in_media``: the SFU has accepted an offer for ``peer_id``; ``seen``: it sees packets flow; ``slots``: whom it
+    shows to this person, where.
+    """
+
+    user_id: UUID
+    name: str
+    role: str
+    connection: str | None = None
+    peer_id: str | None = None
+    in_media: bool = False
+    seen: bool = False
+    audio: bool = False
+    video: bool = False
+    slots: tuple[SlotView, ...] = ()
+
+    @property
+    def participant(self) -> Participant:
+        if self.seen:
+            state = Presence.PRESENT
+        else:
+            state = Presence.AWAY if self.connection is None else Presence.CONNECTED
+        return Participant(self.user_id, self.name, self.role, state, self.audio, self.video)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """``last_seq``: the newest chat line that was sent to everybody."""
+
+    card: SessionCard
+    seats: Mapping[UUID, Seat]
+    last_seq: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return all(seat.connection is None and not seat.in_media for seat in self.seats.values())
+
+
+# ---------------------------------------------------------------- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    connection: str
+    message: Outbound
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Send ``goodbye`` and close the socket."""
+
+    connection: str
+    reason: Ending
+    close: Close
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveMedia:
+    peer_id: str
+    reason: LeaveReason
+
+
+@dataclass(frozen=True, slots=True)
+class HoldMedia:
+    """The socket is gone and media may still flow: give the person a moment to come back."""
+
+    peer_id: str
+
+
+Effect: TypeAlias = Tell | Dismiss | LeaveMedia | HoldMedia
+Effects: TypeAlias = tuple[Effect, ...]
+
+
+def opened(card: SessionCard, people: Sequence[tuple[UUID, str, str]]) -> Room:
+    """An empty room for the (user id, name, role) of a session."""
+    return Room(
+        card, MappingProxyType({user_id: Seat(user_id, name, role) for user_id, name, role in people})
+    )
+
+
+def participants(room: Room) -> tuple[Participant, ...]:
+    return tuple(seat.participant for seat in room.seats.values())
+
+
+def by_connection(room: Room, connection: str) -> Seat | None:
+    return next((seat for seat in room.seats.values() if seat.connection == connection), None)
+
+
+def by_peer(room: Room, peer_id: str) -> Seat | None:
+    return next((seat for seat in room.seats.values() if seat.peer_id == peer_id), None)
+
+
+# ---------------------------------------------------------------- what can happen
+
+
+def sit(room: Room, user_id: UUID, connection: str, resume: str | None) -> tuple[Room, Effects, bool]:
+    """The person's newest socket takes the seat: an older one is dismissed, its media end unless they are resumed.
+
+    Returns the room, the effects, and whether the media of ``resume`` go on.
+    """
+    seat = room.seats[user_id]
+    effects: list[Effect] = []
+    if seat.connection is not None:
+        effects.append(Dismiss(seat.connection, Ending.REPLACED, Close.REPLACED))
+    resumed = resume is not None and resume == seat.peer_id and seat.in_media
+    if resumed:
+        seat = replace(seat, connection=connection)
+        if seat.slots:
+            effects.append(Tell(connection, Slots(seat.slots)))
+    else:
+        if seat.peer_id is not None and seat.in_media:
+            effects.append(LeaveMedia(seat.peer_id, LeaveReason.REPLACED))
+        seat = Seat(seat.user_id, seat.name, seat.role, connection=connection, peer_id=connection)
+    room, told = _put(room, seat, but=connection)
+    return room, (*effects, *told), resumed
+
+
+def vacate(room: Room, connection: str) -> tuple[Room, Effects]:
+    """The socket is gone without a goodbye. While media flow the person is still present."""
+    seat = by_connection(room, connection)
+    if seat is None:
+        return room, ()
+    if not seat.in_media:
+        return _put(room, Seat(seat.user_id, seat.name, seat.role))
+    room, told = _put(room, replace(seat, connection=None))
+    return room, (*told, HoldMedia(seat.peer_id or ""))
+
+
+def leave(room: Room, connection: str) -> tuple[Room, Effects]:
+    """The person said goodbye."""
+    seat = by_connection(room, connection)
+    if seat is None:
+        return room, ()
+    media: Effects = (LeaveMedia(seat.peer_id, LeaveReason.LEFT),) if seat.peer_id and seat.in_media else ()
+    room, told = _put(room, Seat(seat.user_id, seat.name, seat.role))
+    return room, (*media, *told, Dismiss(connection, Ending.LEFT, Close.LEFT))
+
+
+def let_go(room: Room, peer_id: str) -> tuple[Room, Effects]:
+    """The moment for coming back is over. While packets still flow the SFU's word counts, not the socket's."""
+    seat = by_peer(room, peer_id)
+    if seat is None or seat.connection is not None or not seat.in_media:
+        return room, ()
+    if seat.seen:
+        return room, (HoldMedia(peer_id),)
+    room, told = _put(room, Seat(seat.user_id, seat.name, seat.role))
+    return room, (LeaveMedia(peer_id, LeaveReason.MEDIA_SILENCE), *told)
+
+
+def answered(room: Room, connection: str, peer_id: str) -> tuple[Room, Effects]:
+    """The SFU accepted an offer. If the seat has been taken over meanwhile, those media have no owner and end."""
+    seat = by_connection(room, connection)
+    if seat is None or seat.peer_id != peer_id:
+        return room, (LeaveMedia(peer_id, LeaveReason.REPLACED),)
+    return _put(room, replace(seat, in_media=True))
+
+
+def media_seen(room: Room, peer_id: str, seen: bool) -> tuple[Room, Effects]:
+    """Packets of the peer began or ceased to flow."""
+    seat = by_peer(room, peer_id)
+    if seat is None or seat.seen == seen:
+        return room, ()
+    return _put(room, replace(seat, seen=seen))
+
+
+def media_closed(room: Room, peer_id: str) -> tuple[Room, Effects]:
+    """The SFU has let the peer go: the client must offer again, as a new peer."""
+    seat = by_peer(room, peer_id)
+    if seat is None:
+        return room, ()
+    if seat.connection is None:
+        return _put(room, Seat(seat.user_id, seat.name, seat.role))
+    return _put(room, replace(seat, in_media=False, seen=False))
+
+
+def media_state(room: Room, connection: str, audio: bool, video: bool) -> tuple[Room, Effects]:
+    seat = by_connection(room, connection)
+    return (room, ()) if seat is None else _put(room, replace(seat, audio=audio, video=video))
+
+
+def slots_changed(room: Room, peer_id: str, slots: tuple[SlotView, ...]) -> tuple[Room, Effects]:
+    seat = by_peer(room, peer_id)
+    if seat is None:
+        return room, ()
+    room, _ = _put(room, replace(seat, slots=slots))
+    return room, (Tell(seat.connection, Slots(slots)),) if seat.connection is not None else ()
+
+
+def said(room: Room, connection: str, line: ChatLine) -> tuple[Room, Effects]:
+    """A stored line goes to everybody once; a repeated one only to the sender, who must have missed it."""
+    if line.seq <= room.last_seq:
+        return room, (Tell(connection, Said(line)),)
+    return replace(room, last_seq=line.seq), _everybody(room, Said(line))
+
+
+def caught_up(room: Room, seq: int) -> Room:
+    """Lines up to ``seq`` were stored before anybody here could have missed them."""
+    return replace(room, last_seq=max(room.last_seq, seq))
+
+
+def session_over(room: Room, status: str, outcome: str | None) -> tuple[Room, Effects]:
+    """The join window closed, or the session was cancelled or settled: everybody goes."""
+    news = _everybody(room, SessionChanged(status, outcome))
+    media = tuple(
+        LeaveMedia(s.peer_id, LeaveReason.LEFT) for s in room.seats.values() if s.peer_id and s.in_media
+    )
+    gone = tuple(
+        Dismiss(s.connection, Ending.ENDED, Close.OVER)
+        for s in room.seats.values()
+        if s.connection is not None
+    )
+    seats = {s.user_id: Seat(s.user_id, s.name, s.role) for s in room.seats.values()}
+    return replace(room, seats=MappingProxyType(seats)), (*news, *media, *gone)
+
+
+def announced(room: Room, message: Outbound) -> tuple[Room, Effects]:
+    return room, _everybody(room, message)
+
+
+def rescheduled(room: Room, card: SessionCard) -> Room:
+    return replace(room, card=card)
+
+
+def drained(room: Room) -> tuple[Room, Effects]:
+    """The server stops: everybody is asked to come back in a moment."""
+    media = tuple(
+        LeaveMedia(s.peer_id, LeaveReason.SERVER_STOP)
+        for s in room.seats.values()
+        if s.peer_id and s.in_media
+    )
+    gone = tuple(
+        Dismiss(s.connection, Ending.DRAINING, Close.DRAINING)
+        for s in room.seats.values()
+        if s.connection is not None
+    )
+    return room, (*media, *gone)
+
+
+def _put(room: Room, seat: Seat, but: str | None = None) -> tuple[Room, Effects]:
+    """Change a seat; tell everybody (``but`` one connection) if that changed what others see of the person."""
+    before = room.seats[seat.user_id].participant
+    room = replace(room, seats=MappingProxyType({**room.seats, seat.user_id: seat}))
+    if seat.participant == before:
+        return room, ()
+    return room, _everybody(room, ParticipantChanged(seat.participant), but)
+
+
+def _everybody(room: Room, message: Outbound, but: str | None = None) -> Effects:
+    connections = (seat.connection for seat in room.seats.values())
+    return tuple(Tell(c, message) for c in connections if c is not None and c != but)

@@ -1,0 +1,236 @@
+// @ts-check
+/** The person's own camera and microphone: choosing, remembering, switching on and off, and what can go wrong. */
+
+/**
+ * @typedef {"ok"|"denied"|"missing"|"busy"|"insecure"|"failed"} DeviceState
+ * @typedef {{audio: boolean, video: boolean, microphone: string, camera: string, speaker: string}} Wishes
+ */
+
+const KEY = "visavis.room.devices";
+/** @type {Wishes} */
+const DEFAULTS = { audio: true, video: true, microphone: "", camera: "", speaker: "" };
+
+/** @returns {Wishes} what the person chose last time on this device */
+export function recall() {
+  try {
+    return { ...DEFAULTS, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
+  } catch {
+    return { ...DEFAULTS }; // storage is closed to us, or holds something else
+  }
+}
+
+/** @param {Wishes} wishes */
+function remember(wishes) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(wishes));
+  } catch {
+    return; // private windows: then it is not remembered
+  }
+}
+
+/** @param {unknown} error @returns {DeviceState} */
+export function nameOf(error) {
+  switch (error instanceof DOMException ? error.name : "") {
+    case "NotAllowedError":
+    case "SecurityError":
+      return "denied";
+    case "NotFoundError":
+    case "OverconstrainedError":
+      return "missing";
+    case "NotReadableError":
+    case "AbortError":
+      return "busy";
+    default:
+      return "failed";
+  }
+}
+
+export class LocalMedia extends EventTarget {
+  wishes = recall();
+  /** @type {MediaStreamTrack|null} */ audio = null;
+  /** @type {MediaStreamTrack|null} */ video = null;
+  /** @type {DeviceState} */ audioState = "ok";
+  /** @type {DeviceState} */ videoState = "ok";
+  /** @type {MediaDeviceInfo[]} */ devices = [];
+  /** @type {AudioContext|null} */ #context = null;
+  /** @type {MediaStreamTrack|null} */ #silence = null;
+
+  constructor() {
+    super();
+    navigator.mediaDevices?.addEventListener("devicechange", () => void this.#list());
+  }
+
+  /** Ask for what is wished; afterwards `audio`, `video` and the states tell what came of it. */
+  async start() {
+    if (!navigator.mediaDevices) {
+      this.audioState = this.videoState = "insecure";
+      this.#changed();
+      return;
+    }
+    // One question to the person where possible; if one device fails, each is asked for by itself.
+    if (this.wishes.audio && this.wishes.video) {
+      try {
+        const stream = await navigator.mediaDevices.getUserMedia({
+          audio: this.#audioWish(),
+          video: this.#videoWish(),
+        });
+        this.#takeAudio(stream.getAudioTracks()[0] ?? null);
+        this.#takeVideo(stream.getVideoTracks()[0] ?? null);
+        await this.#list();
+        return;
+      } catch {
+        this.#changed();
+      }
+    }
+    await this.#openAudio();
+    if (this.wishes.video) await this.#openVideo();
+    await this.#list();
+  }
+
+  /** Whether others can hear this person. */
+  get audible() {
+    return this.audio !== null && this.audio.enabled;
+  }
+
+  get visible() {
+    return this.video !== null;
+  }
+
+  /** A muted microphone stays open, so that RTP keeps flowing and unmuting is instant. @param {boolean} on */
+  async setAudio(on) {
+    this.#wish({ audio: on });
+    if (on && this.audio === null) await this.#openAudio();
+    if (this.audio) this.audio.enabled = on;
+    this.#changed();
+  }
+
+  /** A camera that is off is really off: its light goes out. @param {boolean} on */
+  async setVideo(on) {
+    this.#wish({ video: on });
+    if (on) await this.#openVideo();
+    else this.#takeVideo(null);
+  }
+
+  /** @param {"microphone"|"camera"|"speaker"} kind @param {string} id */
+  async choose(kind, id) {
+    this.#wish({ [kind]: id });
+    if (kind === "microphone") await this.#openAudio();
+    else if (kind === "camera" && this.wishes.video) await this.#openVideo();
+    else this.#changed();
+  }
+
+  /** The microphone, or silence when there is none: the SFU sees presence by the packets that flow. */
+  sendableAudio() {
+    if (this.audio) return this.audio;
+    if (this.#silence === null) {
+      this.#context = new AudioContext();
+      const out = this.#context.createMediaStreamDestination();
+      const source = this.#context.createConstantSource();
+      const gain = this.#context.createGain();
+      gain.gain.value = 0;
+      source.connect(gain).connect(out);
+      source.start();
+      this.#silence = out.stream.getAudioTracks()[0] ?? null;
+      void this.#context.resume();
+    }
+    return this.#silence;
+  }
+
+  /** Let every device go. */
+  stop() {
+    this.audio?.stop();
+    this.video?.stop();
+    this.#silence?.stop();
+    void this.#context?.close();
+    this.audio = this.video = this.#silence = this.#context = null;
+    this.#changed();
+  }
+
+  #audioWish() {
+    const id = this.wishes.microphone;
+    return { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...(id ? { deviceId: { ideal: id } } : {}) };
+  }
+
+  #videoWish() {
+    const id = this.wishes.camera;
+    return {
+      width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 },
+      ...(id ? { deviceId: { ideal: id } } : { facingMode: "user" }),
+    };
+  }
+
+  async #openAudio() {
+    try {
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: this.#audioWish() });
+      this.#takeAudio(stream.getAudioTracks()[0] ?? null);
+    } catch (error) {
+      this.audioState = navigator.mediaDevices ? nameOf(error) : "insecure";
+      this.#changed();
+    }
+  }
+
+  async #openVideo() {
+    try {
+      // Some cameras open only once: the old track goes first.
+      this.video?.stop();
+      const stream = await navigator.mediaDevices.getUserMedia({ video: this.#videoWish() });
+      const track = stream.getVideoTracks()[0] ?? null;
+      if (!this.wishes.video) track?.stop(); // switched off again while the camera woke up
+      else this.#takeVideo(track);
+    } catch (error) {
+      this.video = null;
+      this.videoState = navigator.mediaDevices ? nameOf(error) : "insecure";
+      this.#changed();
+    }
+  }
+
+  /** @param {MediaStreamTrack|null} track */
+  #takeAudio(track) {
+    if (this.audio !== track) this.audio?.stop();
+    this.audio = track;
+    this.audioState = track ? "ok" : "missing";
+    if (track) {
+      track.contentHint = "speech";
+      track.enabled = this.wishes.audio;
+      track.onended = () => {
+        if (this.audio !== track) return;
+        this.audio = null;
+        this.audioState = "missing";
+        this.#changed();
+      };
+    }
+    this.#changed();
+  }
+
+  /** @param {MediaStreamTrack|null} track */
+  #takeVideo(track) {
+    if (this.video !== track) this.video?.stop();
+    this.video = track;
+    this.videoState = "ok";
+    if (track) {
+      track.contentHint = "motion";
+      track.onended = () => {
+        if (this.video !== track) return;
+        this.video = null;
+        this.videoState = "missing";
+        this.#changed();
+      };
+    }
+    this.#changed();
+  }
+
+  async #list() {
+    this.devices = (await navigator.mediaDevices.enumerateDevices()).filter((d) => d.deviceId !== "");
+    this.#changed();
+  }
+
+  /** @param {Partial<Wishes>} some */
+  #wish(some) {
+    this.wishes = { ...this.wishes, ...some };
+    remember(this.wishes);
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+}

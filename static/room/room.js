@@ -1,0 +1,342 @@
+// @ts-check
+/** The page of a session's room: wires pre-join, socket, call, tiles and chat, and goes from one view to the next. */
+
+import { call as api } from "../js/api.js";
+import { all, find, need, serverNow } from "../js/dom.js";
+import { Call } from "./call.js";
+import { Chat } from "./chat.js";
+import { choosers, help } from "./devices.js";
+import { clockwork } from "./dom.js";
+import { Grid } from "./grid.js";
+import { LocalMedia } from "./media.js";
+import { PreJoin, pressed } from "./prejoin.js";
+import { freshId } from "./protocol.js";
+import { watchQuality } from "./quality.js";
+import { RoomSocket } from "./socket.js";
+
+/** @import { FromServer, Welcome } from "./protocol.js" */
+
+const PHONE = window.matchMedia("(max-width: 47.99rem)");
+const UNSEEN = 4000; // milliseconds: longer than a hiccup, shorter than the browser's own 18 s until "failed"
+
+class Room {
+  #root = need("#room", HTMLElement);
+  #id = this.#root.dataset["session"] ?? "";
+  #me = this.#root.dataset["me"] ?? "";
+  #start = Date.parse(this.#root.dataset["start"] ?? "");
+  #end = Date.parse(this.#root.dataset["end"] ?? "");
+  #people = new Map(all("[data-person]", HTMLElement, this.#root).map((p) => [p.dataset["person"] ?? "", p.dataset["name"] ?? ""]));
+  #hues = new Map(all("[data-person]", HTMLElement, this.#root).map((p) => [p.dataset["person"] ?? "", p.dataset["hue"] ?? "hue-0"]));
+  #view = need("[data-view=call]", HTMLElement, this.#root);
+  #media = new LocalMedia();
+  #grid = new Grid(need("[data-testid=grid]", HTMLElement, this.#view), this.#me, (id) => this.#hues.get(id) ?? "hue-0");
+  #chat = this.#makeChat();
+  #prejoin = new PreJoin(
+    need("[data-view=prejoin]", HTMLElement, this.#root),
+    {
+      id: this.#id, me: this.#me, people: this.#people, start: this.#start,
+      opens: Date.parse(this.#root.dataset["opensAt"] ?? ""), closes: Date.parse(this.#root.dataset["closesAt"] ?? ""),
+    },
+    this.#media,
+    () => this.#join(),
+  );
+  /** @type {RoomSocket|null} */ #socket = null;
+  /** @type {Call|null} */ #call = null;
+  /** @type {Map<string, {resolve: (sdp: string) => void, reject: (why: Error) => void}>} */ #offers = new Map();
+  #tries = 0;
+  #retry = 0;
+  #unseen = 0;
+  #live = false; // the call view is shown
+  #timers = /** @type {(() => void)[]} */ ([]);
+
+  constructor() {
+    this.#controls();
+    void this.#media.start();
+    this.#media.addEventListener("change", () => this.#mediaChanged());
+    window.addEventListener("pagehide", () => this.#call?.close());
+  }
+
+  // ------------------------------------------------------------ coming and going
+
+  #join() {
+    this.#prejoin.busy(true);
+    this.#prejoin.say("");
+    this.#socket = new RoomSocket(() => api("POST", `/sessions/${this.#id}/join`), {
+      message: (message) => this.#hear(message),
+      lost: () => {
+        for (const { reject } of this.#offers.values()) reject(new Error("the socket is gone"));
+        this.#offers.clear();
+        this.#status();
+      },
+      stopped: (why) => this.#over(why),
+      refused: (problem) => {
+        if (this.#live) this.#over(problem.code === "session_over" ? "ended" : "refused", problem.message);
+        else {
+          this.#prejoin.busy(false);
+          this.#prejoin.say(problem.message);
+        }
+      },
+    });
+    void this.#socket.open();
+  }
+
+  /** @param {Welcome} welcome */
+  #welcome(welcome) {
+    if (!this.#live) this.#enter();
+    this.#end = Date.parse(welcome.session.end);
+    this.#start = Date.parse(welcome.session.start);
+    this.#grid.everybody(welcome.participants);
+    this.#chat.welcome(welcome.chat, welcome.more);
+    this.#tellState();
+    if (!welcome.resumed || this.#call === null || !this.#call.connected) this.#dial();
+    this.#status();
+  }
+
+  #enter() {
+    this.#live = true;
+    this.#prejoin.busy(false);
+    this.#prejoin.close();
+    this.#view.hidden = false;
+    document.body.classList.add("in-room");
+    this.#panel(!PHONE.matches);
+    this.#clock();
+    const timer = window.setInterval(() => this.#clock(), 1000);
+    this.#timers.push(
+      () => window.clearInterval(timer),
+      watchQuality(need("[data-testid=quality]", HTMLElement, this.#view), () => this.#call),
+    );
+    void this.#grid.speaker(this.#media.wishes.speaker);
+    this.#mediaChanged();
+    need("[data-testid=mute]", HTMLButtonElement, this.#view).focus();
+  }
+
+  /** A new connection to the SFU; the old one, if any, is beyond repair. */
+  #dial() {
+    this.#call?.close();
+    window.clearTimeout(this.#retry);
+    const call = new Call(this.#socket?.iceServers ?? [], this.#media.sendableAudio(), this.#media.video, {
+      offer: (sdp) => this.#offer(sdp),
+      tracks: (byPerson) => this.#grid.tracks(byPerson),
+      state: (state) => {
+        if (call !== this.#call) return;
+        if (state === "connected") this.#tries = 0;
+        if (state === "failed") this.#redial();
+        this.#status();
+      },
+    });
+    this.#call = call;
+    call.start().catch(() => {
+      if (call === this.#call) this.#redial();
+    });
+  }
+
+  #redial() {
+    window.clearTimeout(this.#retry);
+    const wait = Math.min(15_000, 500 * 2 ** this.#tries++);
+    this.#retry = window.setTimeout(() => {
+      // Without a socket there is nobody to offer to; the next welcome dials.
+      if (this.#socket?.ready) this.#dial();
+      else this.#call?.close();
+    }, wait);
+  }
+
+  /** The SFU does not see us although our side thinks it is connected: after a while, begin anew. @param {boolean} seen */
+  #observed(seen) {
+    window.clearTimeout(this.#unseen);
+    if (seen) return;
+    this.#unseen = window.setTimeout(() => {
+      if (this.#live && this.#call?.connected) this.#redial();
+    }, UNSEEN);
+  }
+
+  /** @param {string} sdp @returns {Promise<string>} */
+  #offer(sdp) {
+    return new Promise((resolve, reject) => {
+      const id = freshId();
+      this.#offers.set(id, { resolve, reject });
+      if (!this.#socket?.send({ type: "offer", id, sdp })) {
+        this.#offers.delete(id);
+        reject(new Error("the socket is gone"));
+      }
+    });
+  }
+
+  /** @param {FromServer} message */
+  #hear(message) {
+    switch (message.type) {
+      case "welcome":
+        this.#welcome(message);
+        break;
+      case "answer":
+        this.#offers.get(message.id)?.resolve(message.sdp);
+        this.#offers.delete(message.id);
+        break;
+      case "slots":
+        this.#call?.show(message.slots);
+        break;
+      case "participant":
+        this.#grid.person(message.participant);
+        if (message.participant.user_id === this.#me) this.#observed(message.participant.state === "present");
+        break;
+      case "chat":
+        this.#chat.said(message);
+        break;
+      case "chat_history":
+        this.#chat.history(message.items, message.more);
+        break;
+      case "error":
+        if (message.id !== undefined && this.#offers.has(message.id)) {
+          this.#offers.get(message.id)?.reject(new Error(message.detail));
+          this.#offers.delete(message.id);
+        } else if (message.id !== undefined) this.#chat.refused(message.id, message.detail);
+        break;
+      case "session":
+      case "goodbye": // the close code that follows says what to do
+      case "pong":
+        break;
+    }
+  }
+
+  #leave() {
+    this.#socket?.leave();
+    this.#over("left");
+  }
+
+  /** @param {"left"|"replaced"|"ended"|"foreign"|"missing"|"broken"|"refused"} why @param {string} [detail] */
+  #over(why, detail) {
+    this.#live = false;
+    for (const stop of this.#timers.splice(0)) stop();
+    window.clearTimeout(this.#retry);
+    window.clearTimeout(this.#unseen);
+    this.#call?.close();
+    this.#call = null;
+    this.#media.stop();
+    this.#grid.clear();
+    for (const dialog of all("dialog[open]", HTMLDialogElement)) dialog.close();
+    this.#prejoin.close();
+    this.#view.hidden = true;
+    document.body.classList.remove("in-room");
+    const view = need("[data-view=end]", HTMLElement, this.#root);
+    view.hidden = false;
+    view.dataset["why"] = why;
+    for (const part of all("[data-why]", HTMLElement, view)) part.hidden = !(part.dataset["why"] ?? "").split(" ").includes(why);
+    if (detail) need("[data-end-detail]", HTMLElement, view).textContent = detail;
+    need("[data-end-detail]", HTMLElement, view).hidden = !detail;
+    find("h1:not([hidden])", HTMLElement, view)?.focus();
+  }
+
+  // ------------------------------------------------------------ what is shown
+
+  #status() {
+    const banner = need("[data-testid=banner]", HTMLElement, this.#view);
+    const words = !this.#socket?.ready ? "Reconnecting…" : this.#call?.connected ? "" : "Connecting sound and picture…";
+    banner.hidden = words === "";
+    if (words) need("[data-banner-words]", HTMLElement, banner).textContent = words;
+    this.#view.dataset["connected"] = String(words === "");
+  }
+
+  #clock() {
+    const now = serverNow();
+    const left = this.#end - now;
+    const words = now < this.#start ? `Starts in ${clockwork((this.#start - now) / 1000)}`
+      : left > 0 ? `${clockwork((now - this.#start) / 1000)} · ${clockwork(left / 1000)} left`
+      : `${clockwork(-left / 1000)} over time`;
+    const place = need("[data-testid=clock]", HTMLElement, this.#view);
+    place.textContent = words;
+    place.classList.toggle("room-clock-late", now >= this.#start && left < 5 * 60_000);
+  }
+
+  #mediaChanged() {
+    if (!this.#live) return;
+    pressed(need("[data-testid=mute]", HTMLButtonElement, this.#view), this.#media.audible, "microphone", "M");
+    pressed(need("[data-testid=camera]", HTMLButtonElement, this.#view), this.#media.visible, "camera", "V");
+    const words = help(this.#media);
+    need("[data-call-help]", HTMLElement, this.#view).hidden = words === "";
+    need("[data-call-words]", HTMLElement, this.#view).textContent = words;
+    this.#grid.self(this.#media.video);
+    this.#tellState();
+    void this.#call?.sendAudio(this.#media.sendableAudio());
+    void this.#call?.sendVideo(this.#media.video);
+    void this.#grid.speaker(this.#media.wishes.speaker);
+  }
+
+  #tellState() {
+    this.#socket?.send({ type: "media_state", audio: this.#media.audible, video: this.#media.visible });
+  }
+
+  // ------------------------------------------------------------ what is pressed
+
+  #controls() {
+    const view = this.#view;
+    const press = (/** @type {string} */ id, /** @type {() => void} */ act) =>
+      need(`[data-testid=${id}]`, HTMLButtonElement, view).addEventListener("click", act);
+    const leave = need("#leave-dialog", HTMLDialogElement, this.#root);
+    const devices = need("#devices-dialog", HTMLDialogElement, this.#root);
+    const acts = {
+      m: () => void this.#media.setAudio(!this.#media.audible),
+      v: () => void this.#media.setVideo(!this.#media.visible),
+      c: () => this.#panel(!this.#panelOpen()),
+      l: () => leave.showModal(),
+    };
+    press("mute", acts.m);
+    press("camera", acts.v);
+    press("chat-toggle", acts.c);
+    press("leave", acts.l);
+    press("devices", () => devices.showModal());
+    press("chat-close", () => this.#panel(false));
+    need("[data-testid=leave-confirm]", HTMLButtonElement, leave).addEventListener("click", () => this.#leave());
+    for (const dialog of [leave, devices]) {
+      for (const close of all("[data-close]", HTMLButtonElement, dialog)) close.addEventListener("click", () => dialog.close());
+    }
+    choosers(devices, this.#media);
+    for (const again of all("[data-again]", HTMLButtonElement, this.#root)) again.addEventListener("click", () => window.location.reload());
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, [contenteditable]");
+      if (!this.#live || typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (document.querySelector("dialog[open]")) return;
+      if (event.key === "Escape" && PHONE.matches) this.#panel(false);
+      const act = acts[/** @type {keyof typeof acts} */ (event.key.toLowerCase())];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
+  }
+
+  #panelOpen() {
+    return !need("[data-testid=panel]", HTMLElement, this.#view).hidden;
+  }
+
+  /** @param {boolean} open */
+  #panel(open) {
+    need("[data-testid=panel]", HTMLElement, this.#view).hidden = !open;
+    const toggle = need("[data-testid=chat-toggle]", HTMLButtonElement, this.#view);
+    toggle.setAttribute("aria-expanded", String(open));
+    this.#view.classList.toggle("room-with-panel", open);
+    this.#chat.opened(open);
+    if (open && PHONE.matches) need("[data-testid=chat-input]", HTMLTextAreaElement, this.#view).focus();
+    else if (!open && PHONE.matches && this.#live) toggle.focus();
+  }
+
+  #makeChat() {
+    const view = this.#view;
+    return new Chat(
+      {
+        list: need("[data-testid=chat-list]", HTMLOListElement, view),
+        scroller: need("[data-chat-scroller]", HTMLElement, view),
+        empty: need("[data-chat-empty]", HTMLElement, view),
+        older: need("[data-testid=chat-older]", HTMLButtonElement, view),
+        form: need("[data-chat-form]", HTMLFormElement, view),
+        input: need("[data-testid=chat-input]", HTMLTextAreaElement, view),
+        count: need("[data-chat-count]", HTMLElement, view),
+        badge: need("[data-testid=chat-unread]", HTMLElement, view),
+      },
+      this.#me,
+      {
+        send: (client_id, text) => this.#socket?.send({ type: "chat", client_id, text }) ?? false,
+        older: (before) => this.#socket?.send({ type: "chat_history", before }) ?? false,
+      },
+    );
+  }
+}
+
+new Room();

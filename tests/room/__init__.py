@@ -1,0 +1,1 @@
+"""The room's page in real browsers."""

@@ -1,0 +1,1 @@
+"""The room socket, over real sockets, PostgreSQL and the SFU."""

@@ -1,0 +1,156 @@
+"""From the SFU's events to attendance: nothing is lost while the database is away, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from media.api import LeaveReason, PeerClosed, PeerJoined, PeerLeft, PresenceSample
+from signaling import presence
+from signaling.counters import Counters
+from signaling.observer import Observer
+from signaling.presence import AttendanceActions, Came, Heartbeat, PresenceSink, Went
+from tests.signaling.conftest import Stage
+
+AT = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
+
+
+class Outage:
+    """The attendance slice behind a database that is away until told otherwise, in one of the ways it can be."""
+
+    def __init__(self, inner: AttendanceActions, trouble: Callable[[], Exception]) -> None:
+        self.inner = inner
+        self.trouble = trouble
+        self.away = True
+        self.tried = asyncio.Event()
+
+    def _check(self) -> None:
+        self.tried.set()
+        if self.away:
+            raise self.trouble()
+
+    async def came(self, sighting: Came) -> None:
+        self._check()
+        await self.inner.came(sighting)
+
+    async def went(self, sighting: Went) -> None:
+        self._check()
+        await self.inner.went(sighting)
+
+    async def seen(self, heartbeats: Sequence[Heartbeat]) -> None:
+        self._check()
+        await self.inner.seen(heartbeats)
+
+
+@asynccontextmanager
+async def running(sink: PresenceSink) -> AsyncIterator[None]:
+    task = asyncio.create_task(sink.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda: ConnectionRefusedError("no server"),
+        lambda: asyncpg.CannotConnectNowError("starting up"),
+        lambda: asyncpg.AdminShutdownError("restarting"),
+        TimeoutError,
+    ],
+)
+async def test_a_database_that_is_away_for_a_while_loses_nothing(
+    stage: Stage, trouble: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(presence, "LAST_RETRY", 0.05)
+    outage = Outage(AttendanceActions(stage.world.ctx), trouble)
+    counters = Counters()
+    sink = PresenceSink(outage, list, counters, heartbeat=0.05)
+    people = [stage.mentor.id, stage.mentee.id]
+    async with running(sink):
+        for n in range(20):
+            at = AT + timedelta(seconds=10 * n)
+            sink.take(Came(stage.session_id, people[n % 2], f"peer{n}", at))
+            sink.take(Went(stage.session_id, people[n % 2], f"peer{n}", at + timedelta(seconds=5), "left"))
+        await asyncio.wait_for(outage.tried.wait(), 5)
+        assert not await sink.flush(0.2) and sink.waiting == 40
+        assert await stage.presences() == []
+        outage.away = False
+        assert await sink.flush(10)
+    stored = await stage.presences()
+    assert [(p["joined_at"], p["left_at"], p["user_id"]) for p in stored] == [
+        (AT + timedelta(seconds=10 * n), AT + timedelta(seconds=10 * n + 5), people[n % 2]) for n in range(20)
+    ]
+    assert counters.presence_written == 40 and counters.presence_retries > 0 and not counters.presence_lost
+
+
+async def test_an_event_that_never_fits_does_not_hold_up_the_others(stage: Stage) -> None:
+    counters = Counters()
+    sink = PresenceSink(AttendanceActions(stage.world.ctx), list, counters)
+    async with running(sink):
+        sink.take(Came(uuid4(), stage.mentee.id, "stray", AT))  # there is no such session
+        sink.take(Came(stage.session_id, stage.mentee.id, "peer", AT))
+        assert await sink.flush(10)
+    assert len(await stage.presences()) == 1
+    assert counters.presence_lost == {"refused": 1}
+
+
+async def test_a_backlog_refuses_new_media_before_it_loses_anything(stage: Stage) -> None:
+    counters = Counters()
+    sink = PresenceSink(AttendanceActions(stage.world.ctx), list, counters, backlog=2, limit=4)
+    for n in range(5):
+        assert sink.accepting is (n < 2)
+        sink.take(Came(stage.session_id, stage.mentee.id, f"peer{n}", AT))
+    assert sink.waiting == 4 and counters.presence_lost == {"overflow": 1}
+
+
+async def test_heartbeats_keep_a_stay_alive(stage: Stage) -> None:
+    beat = Heartbeat(stage.session_id, "peer", AT + timedelta(seconds=30), 29.0, 12.0)
+    sink = PresenceSink(AttendanceActions(stage.world.ctx), lambda: [beat], Counters(), heartbeat=0.05)
+    async with running(sink):
+        sink.take(Came(stage.session_id, stage.mentee.id, "peer", AT))
+        async with asyncio.timeout(10):
+            while (found := await stage.presences()) == [] or found[0]["last_seen_at"] == AT:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert (found[0]["last_seen_at"], found[0]["talk_seconds"]) == (beat.at, 12.0)
+
+
+ROOM, USER = str(UUID(int=1)), str(UUID(int=2))
+
+
+def test_each_stay_counts_by_itself() -> None:
+    """The SFU's totals run on over a silence; the second stay's heartbeat must not contain the first."""
+    totals = [PresenceSample(USER, "p", 100.0, 110.0, 10.0, 4.0)]
+    observer = Observer(lambda room: totals)
+    assert observer.see(PeerJoined(ROOM, USER, "p", 100.0)) == Came(
+        UUID(ROOM), UUID(USER), "p", datetime.fromtimestamp(100, UTC)
+    )
+    assert [(h.media_seconds, h.talk_seconds) for h in observer.heartbeats()] == [(10.0, 4.0)]
+    went = observer.see(PeerLeft(ROOM, USER, "p", 110.0, LeaveReason.MEDIA_SILENCE))
+    assert isinstance(went, Went) and went.last is not None
+    assert (went.reason, went.last.media_seconds, went.last.talk_seconds) == ("media_silence", 10.0, 4.0)
+    assert observer.heartbeats() == []
+    observer.see(PeerJoined(ROOM, USER, "p", 200.0))
+    totals[0] = PresenceSample(USER, "p", 200.0, 203.0, 13.0, 5.0)
+    assert [(h.media_seconds, h.talk_seconds) for h in observer.heartbeats()] == [(3.0, 1.0)]
+
+
+def test_the_last_totals_survive_a_peer_that_is_gone_already() -> None:
+    totals = [PresenceSample(USER, "p", 100.0, 108.0, 8.0, 6.0)]
+    observer = Observer(lambda room: totals)
+    observer.see(PeerJoined(ROOM, USER, "p", 100.0))
+    observer.heartbeats()
+    totals.clear()
+    went = observer.see(PeerLeft(ROOM, USER, "p", 109.0, LeaveReason.DTLS_CLOSE))
+    assert isinstance(went, Went) and went.last is not None
+    assert (went.last.media_seconds, went.last.talk_seconds) == (9.0, 6.0)
+    assert observer.see(PeerClosed(ROOM, USER, "p", LeaveReason.DTLS_CLOSE)) is None

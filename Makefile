@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
+# Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process.
+WORKERS ?= 2
 
 .PHONY: up test lint format types js bench browser lock clean
 
@@ -10,7 +12,7 @@ up: .venv/runtime.stamp  ## Run Visavis with embedded servers and demo data; Ctr
 	@exec $(BIN)/visavis up
 
 test: lint types js browser  ## Everything that must pass.
-	$(BIN)/pytest -q $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -59,6 +59,7 @@ async def conduct(base: str, counts: Sequence[int], load: Load, own_server: bool
                 f"{count} rooms: joining, then {load.warmup:g} s to warm up and {load.seconds:g} s measured ..."
             )
             outcomes.append(await _Run(base, http, load, own_server).carry_out(api, couples[:count]))
+            say(outcomes[-1].brief)  # a later run that fails takes nothing of this one with it
     return outcomes
 
 

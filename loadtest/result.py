@@ -52,6 +52,18 @@ class Outcome:
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
 
+    @property
+    def brief(self) -> str:
+        """One line for whoever waits for the table."""
+
+        def shown(value: float | None, unit: str) -> str:
+            return "unknown" if value is None else f"{value:.1f} {unit}"
+
+        return (
+            f"{self.rooms} rooms: {self.loss_percent:.3f} % lost, latency p99 {shown(self.latency_p99_ms, 'ms')},"
+            f" {shown(self.server_us_per_packet, 'us')} of server CPU per packet"
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, rounded to what was measured."""
         return {

@@ -7,7 +7,10 @@ Action = Callable[[int, int], int]
 
 
 class Wheel:
-    """Spokes of half a millisecond. Nothing may be scheduled further away than SPAN_NS."""
+    """Spokes of half a millisecond. What is further away than SPAN_NS waits on the last spoke and is put on again.
+
+    That is only met after a stall: the wheel then stands behind the clock by which its users reckon.
+    """
 
     TICK_NS = 500_000
     SPOKES = 8192
@@ -19,9 +22,7 @@ class Wheel:
 
     def add(self, due: int, action: Action) -> None:
         """Call `action` in the first turn after `due`; what is past already is called in the next turn."""
-        tick = max(due // self.TICK_NS + 1, self._tick)
-        if tick - self._tick >= self.SPOKES:
-            raise ValueError("too far away for this wheel")
+        tick = min(max(due // self.TICK_NS + 1, self._tick), self._tick + self.SPOKES - 1)
         self._spokes[tick % self.SPOKES].append((due, action))
 
     def turn(self, now: Callable[[], int]) -> None:
@@ -32,6 +33,7 @@ class Wheel:
             self._spokes[self._tick % self.SPOKES] = []
             self._tick += 1
             for due, action in spoke:
-                again = action(due, now())
+                current = now()
+                again = action(due, current) if due <= current else due
                 if again:
                     self.add(again, action)

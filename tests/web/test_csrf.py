@@ -182,3 +182,12 @@ async def test_a_login_is_prolonged_by_visits(world: World, browser: Browser, me
     assert (await browser.get("/api/v1/me")).status == 200
     assert await redis.ttl(key) > 60
     assert browser.cookie is not None and browser.cookie.value == cookie.value
+
+
+async def test_passers_by_leave_nothing_in_redis(browser: Browser) -> None:
+    """A session is kept for days: whoever only reads gets none."""
+    for path in ("/", "/mentors", "/nowhere"):
+        assert (await browser.get(path)).status in (200, 404)
+        assert browser.cookie is None, path
+    await browser.token()
+    assert browser.cookie is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,8 @@ from web.rendering import Reader, zone_or_utc
 
 TEMPLATES: http.AppKey[Environment] = http.AppKey("page templates", Environment)
 ZONE_COOKIE = "visavis-zone"  # set by static/js/main.js
+# A token is kept in a session, and a session in Redis for days: passers-by get one only where they fill in a form.
+ANONYMOUS_FORMS = frozenset({"login.html", "register.html"})
 _READER: http.RequestKey[Reader] = http.RequestKey("reader", Reader)
 
 
@@ -37,7 +40,7 @@ async def reader_of(request: http.Request) -> Reader:
         zone=zone_or_utc(user.timezone if user else unquote(request.cookies.get(ZONE_COOKIE, ""))),
         now=ctx.clock.now(),
         user=user,
-        csrf_token=await csrf.token(request),
+        csrf_token=await csrf.token(request) if user else "",
         demo=ctx.settings.demo,
     )
     request[_READER] = reader
@@ -57,6 +60,8 @@ async def render(
 ) -> http.Response:
     """The page ``template`` with ``values``; ``reader`` when the page is written in another zone than usual."""
     writer = reader or await reader_of(request)
+    if writer.user is None and template in ANONYMOUS_FORMS:
+        writer = replace(writer, csrf_token=await csrf.token(request))
     page = request.app[TEMPLATES].get_template(template)
     text = page.render(reader=writer, reader_path=request.path, here=request.path_qs, **values)
     return http.Response(status=status, text=text, content_type="text/html", charset="utf-8")

@@ -27,6 +27,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.feedback",
     "media.forward",
     "media.nack",
+    "media.outlet",
     "media.receive",
     "media.ring",
     "media.rtp",
@@ -34,6 +35,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.srtp",
     "media.stream",
     "media.tally",
+    "media.wakeup",
 )
 
 __all__ = [

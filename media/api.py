@@ -51,6 +51,8 @@ class MediaConfig:
     receive_buffer_bytes: int = 4 * 1024 * 1024  # asked of the kernel, which may grant less (see Counters)
     send_buffer_bytes: int = 4 * 1024 * 1024
     batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved
+    coalesce_seconds: float = 0.001  # between reads under traffic; 0 reads at every wake-up
+    segmentation: bool = True  # UDP segmentation offload for bursts, where kernel and path allow it
     ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
 
     keyframe_interval_seconds: float = (

@@ -1,167 +1,257 @@
-"""From one received packet to every subscriber: rewrite, protect, send. Synchronous; no log line, no lock."""
+"""From received packets to every subscriber: rewrite, protect, send. Synchronous; no log line, no lock."""
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any
+from typing import Any, Protocol
 
 from media import wire
-from media.rtp import HEADER, NO_EXTENSIONS, ParseError, parse_payload
-from media.srtp import Scratch, refusal
-from media.stream import Outlet, Stream
+from media.outlet import Outlet
+from media.rtp import MAX_DATAGRAM, NO_EXTENSIONS, ParseError, parse_payload
+from media.srtp import TRAILER, refusal
+from media.stream import Packet, Stream
 from media.tally import Tally
 
-_VARYING = Struct("!BHI")  # M/PT, sequence number, timestamp: what differs from packet to packet
-_NUMBER = Struct("!H")
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
+UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
+MAX_SEGMENTS = 64  # the kernel's UDP_MAX_SEGMENTS
+MAX_BURST = 63000  # octets after which a burst is sent: one packet more still fits an IP datagram
+# What a device without the offload, a path with a smaller MTU or a tunnel answers to segmented sending.
+_UNSEGMENTED = (errno.EINVAL, errno.EIO, errno.EMSGSIZE)
 
-SendTo = Callable[[Any, Any], int]
+_RTX = Struct("!H")
+_TIMESTAMP = Struct("!I")
 
 
-def fan_out(
-    stream: Stream,
-    source: int,
-    timestamp: int,
-    marker: int,
-    payload: memoryview,
-    orientation: int,
-    now: float,
-    sendto: SendTo,
-    tally: Tally,
-    protect: Callable[[Any, Any, Any], int] = wire.protect,
-) -> None:
-    """Send the packet with extended number `source` to all outlets of its stream.
+class SendSocket(Protocol):
+    """What is asked of the UDP socket."""
 
-    `marker` is 0x80 or 0, `payload` the plain payload without padding, `orientation` -1 if absent. A full socket
-    buffer or a refusal of libsrtp costs one outlet this packet and is counted; the others get it.
+    def sendto(self, data: Any, address: Any, /) -> int: ...
+
+    def sendmsg(self, buffers: Any, ancillary: Any, flags: int, address: Any, /) -> int: ...
+
+
+class _Layouts(dict[int, Struct]):
+    """Whole packets as one precompiled Struct each: header, extension block, payload. Keyed by head << 11 | size."""
+
+    def __missing__(self, key: int) -> Struct:
+        layout = self[key] = Struct(f"!BBHII{key >> 11}s{key & 0x7FF}s")
+        return layout
+
+
+class _Controls(dict[int, list[tuple[int, int, bytes]]]):
+    """The control message that asks for segments of one size."""
+
+    def __missing__(self, size: int) -> list[tuple[int, int, bytes]]:
+        control = self[size] = [(socket.IPPROTO_UDP, UDP_SEGMENT, Struct("=H").pack(size))]
+        return control
+
+
+class Sender:
+    """Owns the sending side of the socket for media: one buffer in which bursts are built and protected.
+
+    What a subscriber gets of one stream in one batch is built contiguously; packets of one size (the last may be
+    shorter) leave in one system call by UDP segmentation offload where the kernel and the path allow that.
     """
-    size = len(payload)
-    starts: int | None = None
-    packets = octets = 0
-    for outlet in stream.outlets:
-        if outlet.waiting:
-            if starts is None:
-                starts = not stream.is_video or stream.codec.keyframe(payload, 0, size)
-            if not starts:
+
+    __slots__ = (
+        "_buffer", "_controls", "_layouts", "_length", "_pointer", "_prefixes", "_socket", "_tally",
+        "_view", "segmentation",
+    )  # fmt: skip
+
+    def __init__(self, sock: SendSocket, tally: Tally, segmentation: bool) -> None:
+        self._socket = sock
+        self._tally = tally
+        self.segmentation = segmentation
+        self._buffer = bytearray(MAX_BURST + MAX_DATAGRAM + TRAILER)
+        self._view = memoryview(self._buffer)
+        self._pointer = wire.pin(self._buffer)
+        self._length = wire.new_length()
+        self._layouts = _Layouts()
+        self._controls = _Controls()
+        self._prefixes: dict[int, memoryview] = {}  # slicing costs as much as building the packet
+
+    def forward(self, stream: Stream) -> None:
+        """Send what is in the stream's queue to all its outlets, and empty it.
+
+        A full socket buffer or a refusal of libsrtp costs one outlet its packets and is counted; the others get
+        theirs. Padding-only packets are left out of every output, so that it has no hole.
+        """
+        packets = stream.queue
+        stream.queue = []
+        for outlet in stream.outlets:
+            if outlet.waiting:
+                first = self._start(stream, outlet, packets)
+                if first >= 0:
+                    self._deliver(outlet, packets[first:] if first else packets)
+            else:
+                self._deliver(outlet, packets)
+
+    def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
+        """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""
+        for place, (number, timestamp, _, payload, _, now) in enumerate(packets):
+            if not stream.is_video or stream.codec.keyframe(payload, 0, len(payload)):
+                if outlet.begin(stream, number, timestamp, now):
+                    return place
+                self._tally.drop("codec_not_accepted")
+        return -1
+
+    def _deliver(
+        self,
+        outlet: Outlet,
+        packets: list[Packet],
+        protect: Callable[[Any, Any, Any], int] = wire.protect,
+    ) -> None:
+        tally = self._tally
+        buffer, pointer, length, layouts = self._buffer, self._pointer, self._length, self._layouts
+        numbers, context, address, ssrc = outlet.numbers, outlet.context, outlet.address, outlet.ssrc
+        kind, shift = outlet.payload_type, outlet.timestamp_offset
+        alone = len(packets) == 1 or not (self.segmentation and outlet.segmentation)
+        sent = octets = wired = 0
+        base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
+        for number, timestamp, marker, payload, orientation, _ in packets:
+            size = len(payload)
+            if not size and numbers.swallow(number):
                 continue
-            if not outlet.begin(stream, source, timestamp, now):
-                tally.drop("codec_not_accepted")
+            stamp = timestamp + shift & 0xFFFFFFFF
+            if number >= numbers.floor:
+                out = number + numbers.offset
+                if out > numbers.highest:
+                    numbers.highest = out
+                    outlet.last_timestamp = stamp
+            else:
+                found = numbers.lookup(number)
+                if found is None:
+                    tally.drop("before_switch")
+                    continue
+                out = found
+            block = outlet.block if orientation < 0 else outlet.oriented(orientation)
+            head = len(block)
+            layouts[head << 11 | size].pack_into(
+                buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
+            )
+            length[0] = 12 + head + size
+            status = protect(context, pointer + end if end else pointer, length)
+            if status:
+                tally.drop(refusal(status, "send_"))
                 continue
-        numbers = outlet.numbers
-        stamp = timestamp + outlet.timestamp_offset & 0xFFFFFFFF
-        if source >= numbers.floor:
-            out = source + numbers.offset
-            if out > numbers.highest:
-                numbers.highest = out
-                outlet.last_timestamp = stamp
-        else:
-            found = numbers.lookup(source)
-            if found is None:
-                tally.drop("before_switch")
+            total = length[0]
+            if alone:
+                if self._send(total, address):
+                    sent += 1
+                    octets += size
+                    wired += total
                 continue
-            out = found
-        head = outlet.head
-        if orientation != outlet.extra and outlet.extra_id:
-            outlet.set_extra(orientation)
-        _VARYING.pack_into(outlet.buffer, 1, marker | outlet.payload_type, out & 0xFFFF, stamp)
-        view = outlet.view
-        view[head : head + size] = payload
-        length = outlet.length
-        length[0] = head + size
-        status = protect(outlet.context, outlet.pointer, length)
-        if status:
-            tally.drop(refusal(status, "send_"))
-            continue
-        total = length[0]
+            octets += size
+            if not count:
+                segment = total
+            elif total > segment:
+                sent += self._burst(outlet, base, end, segment, count)
+                base, segment, count = end, total, 0
+            end += total
+            count += 1
+            wired += total
+            if total < segment or count == MAX_SEGMENTS or end > MAX_BURST:
+                sent += self._burst(outlet, base, end, segment, count)
+                base = end = count = 0
+        if count:
+            sent += self._burst(outlet, base, end, segment, count)
+        outlet.packets += sent
+        outlet.octets += octets
+        tally.packets_out += sent
+        tally.bytes_out += wired
+
+    def _send(self, size: int, address: Any) -> bool:
+        """One datagram from the beginning of the buffer."""
+        view = self._prefixes.get(size)
+        if view is None:
+            view = self._prefixes[size] = self._view[:size]
         try:
-            sendto(view[:total], outlet.address)
+            self._socket.sendto(view, address)
         except BlockingIOError:
-            tally.drop("send_buffer_full")
-            continue
+            self._tally.drop("send_buffer_full")
+            return False
         except OSError:
-            tally.drop("send_failed")
-            continue
-        outlet.packets += 1
-        outlet.octets += size
-        packets += 1
-        octets += total
-    tally.packets_out += packets
-    tally.bytes_out += octets
+            self._tally.drop("send_failed")
+            return False
+        return True
 
+    def _burst(self, outlet: Outlet, base: int, end: int, segment: int, count: int) -> int:
+        """buffer[base:end] as datagrams of `segment` octets; how many of them the kernel took."""
+        if count > 1 and outlet.segmentation:
+            try:
+                self._socket.sendmsg((self._view[base:end],), self._controls[segment], 0, outlet.address)
+                return count
+            except BlockingIOError:
+                self._tally.drop("send_buffer_full", count)
+                return 0
+            except OSError as error:
+                if error.errno not in _UNSEGMENTED:
+                    self._tally.drop("send_failed", count)
+                    return 0
+                outlet.segmentation = False  # until the subscriber moves to another address
+                self._tally.drop("segmentation_refused")
+        taken = 0
+        for at in range(base, end, segment):
+            try:
+                self._socket.sendto(self._view[at : min(at + segment, end)], outlet.address)
+                taken += 1
+            except BlockingIOError:
+                self._tally.drop("send_buffer_full")
+            except OSError:
+                self._tally.drop("send_failed")
+        return taken
 
-def swallow(stream: Stream, source: int) -> bool:
-    """Leave a padding-only packet out of every output; False if for some outlet it came too late for that."""
-    done = True
-    for outlet in stream.outlets:
-        if not outlet.waiting and not outlet.numbers.swallow(source):
-            done = False
-    return done
-
-
-def resend(
-    outlet: Outlet, missing: Iterable[int], now: float, scratch: Scratch, sendto: SendTo, tally: Tally
-) -> None:
-    """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
-    stream = outlet.track.stream if outlet.track is not None else None
-    if stream is None or stream.ring is None or outlet.waiting or outlet.context is None:
-        tally.drop("nack_without_stream")
-        return
-    for number in missing:
-        source = outlet.numbers.source_of(number)
-        packet = stream.ring.get(source) if source is not None else None
-        if packet is None:
-            tally.drop("nack_too_late")
-            continue
-        last = outlet.resent.get(number)
-        if last is not None and now - last < RESEND_INTERVAL:
-            continue
-        if not outlet.resend_budget.take(now):
-            tally.drop("nack_over_budget")
+    def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
+        """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
+        stream = outlet.track.stream if outlet.track is not None else None
+        tally = self._tally
+        if stream is None or stream.ring is None or outlet.waiting or outlet.context is None:
+            tally.drop("nack_without_stream")
             return
-        if len(outlet.resent) > 1024:
-            outlet.resent.clear()
-        outlet.resent[number] = now
-        _resend_one(outlet, stream, number, packet, scratch, sendto, tally)
+        for number in missing:
+            source = outlet.numbers.source_of(number)
+            packet = stream.ring.get(source) if source is not None else None
+            if packet is None:
+                tally.drop("nack_too_late")
+                continue
+            last = outlet.resent.get(number)
+            if last is not None and now - last < RESEND_INTERVAL:
+                continue
+            if not outlet.resend_budget.take(now):
+                tally.drop("nack_over_budget")
+                return
+            if len(outlet.resent) > 1024:
+                outlet.resent.clear()
+            outlet.resent[number] = now
+            self._resend_one(outlet, stream, number, packet)
 
-
-def _resend_one(
-    outlet: Outlet, stream: Stream, number: int, packet: bytes, scratch: Scratch, sendto: SendTo, tally: Tally
-) -> None:
-    try:
-        start, end, extension, profile = parse_payload(packet, len(packet))
-        values = stream.extensions.read(packet, extension, start, profile) if profile else NO_EXTENSIONS
-    except ParseError as error:
-        tally.drop(error.reason)
-        return
-    marker = packet[1] & 0x80
-    stamp = HEADER.unpack_from(packet)[3] + outlet.timestamp_offset & 0xFFFFFFFF
-    buffer, view = scratch.buffer, scratch.view
-    at = outlet.head
-    if outlet.extra_id and values[2] != outlet.extra:
-        outlet.set_extra(values[2])
-    view[HEADER.size : at] = outlet.view[HEADER.size : at]
-    if outlet.rtx_payload_type:
-        sequence = outlet.rtx_sequence
-        outlet.rtx_sequence = sequence + 1
-        HEADER.pack_into(
-            buffer, 0, 0x90, marker | outlet.rtx_payload_type, sequence & 0xFFFF, stamp, outlet.rtx_ssrc
+    def _resend_one(self, outlet: Outlet, stream: Stream, number: int, packet: bytes) -> None:
+        try:
+            start, end, extension, profile = parse_payload(packet, len(packet))
+            values = stream.extensions.read(packet, extension, start, profile) if profile else NO_EXTENSIONS
+        except ParseError as error:
+            self._tally.drop(error.reason)
+            return
+        payload = packet[start:end]
+        ssrc, kind, sequence = outlet.ssrc, outlet.payload_type, number
+        if outlet.rtx_payload_type:
+            ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
+            outlet.rtx_sequence += 1
+            payload = _RTX.pack(number) + payload
+        stamp = _TIMESTAMP.unpack_from(packet, 4)[0] + outlet.timestamp_offset & 0xFFFFFFFF
+        block = outlet.block if values[2] < 0 else outlet.oriented(values[2])
+        self._layouts[len(block) << 11 | len(payload)].pack_into(
+            self._buffer, 0, 0x90, packet[1] & 0x80 | kind, sequence, stamp, ssrc, block, payload
         )
-        _NUMBER.pack_into(buffer, at, number)
-        at += 2
-    else:
-        HEADER.pack_into(buffer, 0, 0x90, marker | outlet.payload_type, number, stamp, outlet.ssrc)
-    size = end - start
-    view[at : at + size] = packet[start:end]
-    total = scratch.protect(outlet.context, at + size)
-    if total < 0:
-        tally.drop(refusal(-total, "send_"))
-        return
-    try:
-        sendto(view[:total], outlet.address)
-    except OSError:
-        tally.drop("send_failed")
-        return
-    outlet.retransmitted += 1
-    tally.packets_out += 1
-    tally.bytes_out += total
+        self._length[0] = 12 + len(block) + len(payload)
+        status = wire.protect(outlet.context, self._pointer, self._length)
+        if status:
+            self._tally.drop(refusal(status, "send_"))
+        elif self._send(self._length[0], outlet.address):
+            outlet.retransmitted += 1
+            self._tally.packets_out += 1
+            self._tally.bytes_out += self._length[0]

@@ -10,9 +10,10 @@ from media.api import Kind, MediaConfig, Slot
 from media.codec import ForwardedCodec
 from media.feedback import ArrivalLog
 from media.limits import Bucket
+from media.outlet import Outlet
 from media.rtp import ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
-from media.stream import Outlet, Stream, Track
+from media.stream import Stream, Track
 from media.wire import DtlsSession
 
 
@@ -173,7 +174,7 @@ class Peer:
         """Send to another address from now on."""
         self.address = address
         for outlet in self.outlets.values():
-            outlet.address = address
+            outlet.move(address)
 
     def bind(self, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float) -> str | None:
         """Connect an unknown SSRC (or a known one that changed its payload type) to its track; else the reason."""

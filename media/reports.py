@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from media import rtcp
-from media.forward import SendTo, resend
+from media.forward import Sender
+from media.outlet import Outlet
 from media.peer import Peer
 from media.rtcp import Bye, KeyframeRequest, Nack, ReceiverReport, ReportBlock, SenderReport
-from media.srtp import Scratch
-from media.stream import Outlet, Stream
-from media.tally import Tally
+from media.stream import Stream
 
 MAX_COMPOUND = 1100  # bytes: with SRTCP's trailer and UDP/IPv6 headers still under 1,280
 MAX_BLOCKS = 31
@@ -16,14 +15,7 @@ ASSUMED_RTT = 0.05  # seconds, towards a client that has not reported yet
 MAX_NACKED = 64  # numbers in one NACK packet of ours
 
 
-def handle(
-    peer: Peer,
-    packets: list[rtcp.RtcpPacket],
-    now: float,
-    scratch: Scratch,
-    sendto: SendTo,
-    tally: Tally,
-) -> None:
+def handle(peer: Peer, packets: list[rtcp.RtcpPacket], now: float, sender: Sender) -> None:
     """Act on an authenticated compound packet from `peer`. SSRCs that are not its own business are ignored."""
     for packet in packets:
         match packet:
@@ -38,7 +30,7 @@ def handle(
                 outlet = peer.outlets_by_ssrc.get(ssrc)
                 if outlet is not None:
                     outlet.nacks += 1
-                    resend(outlet, missing, now, scratch, sendto, tally)
+                    sender.resend(outlet, missing, now)
             case KeyframeRequest(ssrc=ssrc):
                 outlet = peer.outlets_by_ssrc.get(ssrc)
                 if outlet is not None:

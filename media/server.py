@@ -24,14 +24,15 @@ from media.api import (
     PresenceSample,
     SlotsChanged,
 )
+from media.forward import Sender
 from media.peer import Peer
 from media.receive import Receiver
 from media.room import Room
 from media.rtp import ParseError
 from media.sdp import parse_offer
-from media.srtp import Scratch
 from media.tally import Tally
 from media.transport import Transport
+from media.wakeup import Wakeups
 from media.wire import DtlsSession, DtlsState, context_of
 
 logger = logging.getLogger("visavis.media")
@@ -59,17 +60,21 @@ class MediaServer:
         self._on_event = on_event
         self._events: list[MediaEvent] = []
         self._tally = Tally()
-        self._scratch = Scratch()
         self._rooms: dict[str, Room] = {}
         self._peers: dict[int, Peer] = {}  # by join order
         self._next_order = 0
         self._transport = Transport(sock, config, self._tally, self._on_dtls_change)
-        self._receiver = Receiver(sock, config.batch_datagrams, self._tally, self._transport, self)
+        self._sender = Sender(sock, self._tally, config.segmentation and kernel.segments(sock))
+        self._receiver = Receiver(
+            sock, config.batch_datagrams, self._tally, self._transport, self, self._sender
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
         self._ticked_at = monotonic()
         self._closed = False
-        self._loop.add_reader(sock, self._receiver.on_readable)
+        self._wakeups = Wakeups(
+            self._loop, sock, self._receiver.on_readable, config.batch_datagrams, config.coalesce_seconds
+        )
 
     @classmethod
     async def start(
@@ -179,7 +184,7 @@ class MediaServer:
             self._close_peer(peer, LeaveReason.SERVER_STOP, monotonic())
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._socket)
+        self._wakeups.stop()
         await self._transport.drain(timeout=2)
         self._deliver()
         self._socket.close()
@@ -193,7 +198,7 @@ class MediaServer:
         except ParseError as error:
             self._tally.drop(error.reason)
             return
-        reports.handle(peer, packets, now, self._scratch, self._socket.sendto, self._tally)
+        reports.handle(peer, packets, now, self._sender)
 
     def on_first_packet(self, peer: Peer, now: float) -> None:
         """The peer is present from now on."""

@@ -29,6 +29,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.nack",
     "media.outlet",
     "media.receive",
+    "media.replay",
     "media.ring",
     "media.rtp",
     "media.sequence",

@@ -55,6 +55,9 @@ class MediaConfig:
     segmentation: bool = True  # UDP segmentation offload for bursts, where kernel and path allow it
     ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
 
+    # A new subscriber is shown the latest keyframe at once if it is no older than this: a still from long ago may
+    # show what is no longer meant to be seen.
+    keyframe_cache_seconds: float = 10.0
     keyframe_interval_seconds: float = (
         0.5  # at most one PLI per stream in this time, repeated until a keyframe
     )

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from media import wire
 from media.outlet import Outlet
-from media.rtp import MAX_DATAGRAM, NO_EXTENSIONS, ParseError, parse_payload
+from media.replay import recall, since
+from media.rtp import MAX_DATAGRAM
 from media.srtp import TRAILER, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
@@ -22,8 +23,9 @@ MAX_BURST = 63000  # octets after which a burst is sent: one packet more still f
 # What a device without the offload, a path with a smaller MTU or a tunnel answers to segmented sending.
 _UNSEGMENTED = (errno.EINVAL, errno.EIO, errno.EMSGSIZE)
 
+_SQUEEZED = 90  # timestamp units, 1 ms, between replayed frames
+
 _RTX = Struct("!H")
-_TIMESTAMP = Struct("!I")
 
 
 class SendSocket(Protocol):
@@ -205,6 +207,37 @@ class Sender:
                 self._tally.drop("send_failed")
         return taken
 
+    def replay(self, outlet: Outlet, max_age: float, now: float) -> None:
+        """Show a subscriber who was just attached the latest keyframe, if it is not older than `max_age` seconds.
+
+        With all that came since if that is little: then he is live. Otherwise he sees a still picture, and what
+        comes is held back until the live keyframe that is asked for; his numbers then go on without a hole.
+        The frames keep their order but not their distance: they end at now, so that the browser shows them at once.
+        """
+        stream = outlet.track.stream if outlet.track is not None else None
+        outlet.fresh = False
+        if stream is None or stream.opening is None or not outlet.waiting or outlet.context is None:
+            return
+        keyframe = stream.opening.packets() if now - stream.opening.arrived <= max_age else []
+        if not keyframe:
+            return
+        later = since(stream, keyframe[-1][0] + 1, now)
+        packets = keyframe + (later or [])
+        if not outlet.begin(stream, packets[0][0], packets[-1][1], now):
+            self._tally.drop("codec_not_accepted")
+            return
+        frames = list(dict.fromkeys(packet[1] for packet in packets))
+        last = frames[-1]
+        outlet.timestamp_offset += len(frames) * _SQUEEZED  # begin continues after what was sent before
+        squeezed = {t: last - (len(frames) - 1 - at) * _SQUEEZED for at, t in enumerate(frames)}
+        outlet.replayed = {t: s + outlet.timestamp_offset for t, s in squeezed.items()}
+        self._deliver(outlet, [(p[0], squeezed[p[1]], *p[2:]) for p in packets])
+        if later is None:
+            outlet.wait(now)
+            outlet.source_ssrc = -1
+        elif outlet.asked:
+            stream.keyframe_wanted = False
+
     def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
         """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
         stream = outlet.track.stream if outlet.track is not None else None
@@ -214,7 +247,8 @@ class Sender:
             return
         for number in missing:
             source = outlet.numbers.source_of(number)
-            packet = stream.ring.get(source) if source is not None else None
+            data = stream.ring.get(source) if source is not None else None
+            packet = recall(stream, source or 0, data, now) if data is not None else None
             if packet is None:
                 tally.drop("nack_too_late")
                 continue
@@ -227,25 +261,19 @@ class Sender:
             if len(outlet.resent) > 1024:
                 outlet.resent.clear()
             outlet.resent[number] = now
-            self._resend_one(outlet, stream, number, packet)
+            self._resend_one(outlet, number, packet)
 
-    def _resend_one(self, outlet: Outlet, stream: Stream, number: int, packet: bytes) -> None:
-        try:
-            start, end, extension, profile = parse_payload(packet, len(packet))
-            values = stream.extensions.read(packet, extension, start, profile) if profile else NO_EXTENSIONS
-        except ParseError as error:
-            self._tally.drop(error.reason)
-            return
-        payload = packet[start:end]
+    def _resend_one(self, outlet: Outlet, number: int, packet: Packet) -> None:
+        _, timestamp, marker, payload, orientation, _ = packet
         ssrc, kind, sequence = outlet.ssrc, outlet.payload_type, number
         if outlet.rtx_payload_type:
             ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
             outlet.rtx_sequence += 1
             payload = _RTX.pack(number) + payload
-        stamp = _TIMESTAMP.unpack_from(packet, 4)[0] + outlet.timestamp_offset & 0xFFFFFFFF
-        block = outlet.block if values[2] < 0 else outlet.oriented(values[2])
+        stamp = outlet.replayed.get(timestamp, timestamp + outlet.timestamp_offset) & 0xFFFFFFFF
+        block = outlet.block if orientation < 0 else outlet.oriented(orientation)
         self._layouts[len(block) << 11 | len(payload)].pack_into(
-            self._buffer, 0, 0x90, packet[1] & 0x80 | kind, sequence, stamp, ssrc, block, payload
+            self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
         )
         self._length[0] = 12 + len(block) + len(payload)
         status = wire.protect(outlet.context, self._pointer, self._length)

@@ -22,10 +22,12 @@ class Outlet:
     __slots__ = (
         "_mid_id",
         "address",
+        "asked",
         "bitrate",
         "block",
         "cname",
         "context",
+        "fresh",
         "index",
         "jitter",
         "kind",
@@ -42,6 +44,7 @@ class Outlet:
         "payload_type",
         "payload_types",
         "plis",
+        "replayed",
         "report_middle",
         "report_sent_at",
         "resend_budget",
@@ -85,6 +88,11 @@ class Outlet:
         self.paused_at = 0.0
         self.source_ssrc = -1  # the stream that timestamp_offset belongs to
         self.track: Track | None = None
+        self.asked = (
+            False  # whether the keyframe that the stream is now asked for is on this outlet's account
+        )
+        self.fresh = False  # attached, and not yet looked at by Sender.replay
+        self.replayed: dict[int, int] = {}  # timestamps of replayed frames that were squeezed -> as sent
         self.waiting = True  # for a packet to start with: any for audio, a keyframe for video
         self.context: Any = None
         self.address: Any = None
@@ -135,6 +143,9 @@ class Outlet:
     def attach(self, track: Track) -> None:
         """Show this track from its next keyframe (audio: next packet) on."""
         self.track = track
+        self.fresh = True
+        stream = track.stream
+        self.asked = stream is not None and not stream.keyframe_wanted
         track.subscribe(self)
 
     def detach(self, now: float) -> None:
@@ -150,6 +161,7 @@ class Outlet:
             self.waiting = True
             self.paused_at = now
             self.resent.clear()
+            self.replayed.clear()
 
     def begin(self, stream: Stream, source: int, timestamp: int, now: float) -> bool:
         """Start forwarding at extended number `source`; False if this subscriber cannot take the codec.

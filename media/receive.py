@@ -12,6 +12,7 @@ from media import wire
 from media.api import DELAY_EDGES
 from media.forward import Sender
 from media.peer import Peer
+from media.replay import Opening
 from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Stream
@@ -280,8 +281,15 @@ class Receiver:
                 tally.drop("rtp_duplicate")
                 return
             payload = packet[start:]
-            if stream.keyframe_wanted and stream.codec.keyframe(payload, 0, end - start):
-                stream.keyframe_wanted = False
+            # Once per frame; all packets only while one is awaited, in case reordering put another one first.
+            if timestamp != stream.frame or stream.keyframe_wanted:
+                stream.frame = timestamp
+                if stream.codec.keyframe(payload, 0, end - start):
+                    stream.keyframe_wanted = False
+                    if stream.opening is None or stream.opening.timestamp != timestamp:
+                        stream.opening = Opening(timestamp, now)
+            if stream.opening is not None and stream.opening.timestamp == timestamp:
+                stream.opening.add((number, timestamp, marker, payload, orientation, now))
         else:
             payload = bytes(data[start:end])
         if stream.outlets:

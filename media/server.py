@@ -291,7 +291,10 @@ class MediaServer:
     def _arrange(self, room_id: str, now: float) -> None:
         room = self._rooms.get(room_id)
         if room is not None:
-            for peer in room.arrange(now):
+            changed = room.arrange(now)
+            for outlet in room.fresh():
+                self._sender.replay(outlet, self._config.keyframe_cache_seconds, now)
+            for peer in changed:
                 self._emit(SlotsChanged(room_id, peer.peer_id, peer.slots()))
 
     # Timers.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from media.api import Kind
 from media.codec import ForwardedCodec
 from media.nack import MissingPackets
+from media.replay import Opening
 from media.ring import PacketRing
 from media.rtp import ExtensionReader
 
@@ -73,6 +74,7 @@ class Stream:
         "codec",
         "expected_before",
         "extensions",
+        "frame",
         "highest",
         "is_video",
         "jitter",
@@ -80,6 +82,7 @@ class Stream:
         "keyframe_wanted",
         "missing",
         "nacks",
+        "opening",
         "outlets",
         "packets",
         "payload_type",
@@ -126,6 +129,8 @@ class Stream:
         self.expected_before = 0
         self.received_before = 0
         self.bitrate = Rate()
+        self.frame = -1  # timestamp of the latest packet
+        self.opening: Opening | None = None  # the latest keyframe
         self.keyframe_wanted = False
         self.keyframe_at = float("-inf")  # when it was last asked for
         self.nacks = 0

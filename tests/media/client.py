@@ -119,6 +119,7 @@ def rtp(
     level: int | None = None,
     transport: int | None = None,
     padding: int = 0,
+    marker: bool = False,
 ) -> bytes:
     """A plain RTP packet with the extensions of `EXTENSIONS`."""
     elements: list[tuple[int, bytes]] = []
@@ -132,7 +133,7 @@ def rtp(
     first = 0x80 | (0x10 if block else 0) | (0x20 if padding else 0)
     tail = bytes(padding - 1) + bytes((padding,)) if padding else b""
     return (
-        HEADER.pack(first, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
+        HEADER.pack(first, payload_type | marker << 7, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
         + block
         + payload
         + tail
@@ -178,6 +179,7 @@ class Client(asyncio.DatagramProtocol):
         self._changed = asyncio.Event()
         self._checks: dict[bytes, asyncio.Future[stun.Message]] = {}
         self._link = _Link(self)
+        self._early: list[bytes] = []  # media that overtook the end of the handshake
         self.dtls = RTCDtlsTransport(self._link, [self.certificate])  # type: ignore[arg-type]
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -247,6 +249,7 @@ class Client(asyncio.DatagramProtocol):
             self.dtls.start(RTCDtlsParameters([RTCDtlsFingerprint(algorithm=algorithm, value=value)])), 10
         )
         assert self.dtls.state == "connected"
+        self._catch_up()
 
     async def close(self) -> None:
         """Vanish without a word."""
@@ -279,6 +282,11 @@ class Client(asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         pass
 
+    def _catch_up(self) -> None:
+        early, self._early = self._early, []
+        for data in early:
+            self.datagram_received(data, None)
+
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if data[0] < 4:
             message = stun.parse_message(data)
@@ -289,6 +297,10 @@ class Client(asyncio.DatagramProtocol):
             self._link.queue.put_nowait(data)
         elif self.dtls.state != "connected":
             self.unreadable += 1
+            self._early.append(data)
+        elif self._early:
+            self._early.append(data)
+            self._catch_up()
         elif 192 <= data[1] <= 223:
             plain = self.dtls._rx_srtp.unprotect_rtcp(data)
             self.raw_rtcp.append(plain)

@@ -158,3 +158,23 @@ async def test_a_page_that_only_looks_on(world: World, chromium: Browser) -> Non
         await until(guest, VIDEO_RUNS)
         assert {e.participant_id for e in world.all(PeerJoined)} == {"ann"}  # he sends nothing: not present
         await asyncio.gather(ann.close(), guest.close())
+
+
+async def test_a_late_joiner_is_shown_the_cached_keyframe(make_world: MakeWorld, chromium: Browser) -> None:
+    """zoe joins right after kim's joining has brought a keyframe: what she sees first is replayed, nobody is asked."""
+    world = await make_world(
+        keyframe_interval_seconds=60.0
+    )  # one request, and no other for the rest of the test
+    async with site(world) as address:
+        ann, kim, zoe = [await open_page(chromium, address) for _ in range(3)]
+        await join(ann, "ann")
+        await join(kim, "kim", options={"send": False, "slots": 1})
+        await until(kim, "Object.values(r.inbound).some(i => i.kind === 'video' && i.framesDecoded > 0)")
+        await join(zoe, "zoe", options={"send": False, "slots": 1})
+        report = await until(
+            zoe, "Object.values(r.inbound).some(i => i.kind === 'video' && i.framesDecoded > 0)"
+        )
+        (video,) = [i for i in report["inbound"].values() if i["kind"] == "video"]
+        assert video["packetsLost"] <= 0
+        stats = {s.participant_id: s for s in world.server.peer_stats("room")}
+        assert next(s for s in stats["ann"].streams if s.kind == "video").plis <= 1

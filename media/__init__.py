@@ -26,6 +26,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.codec",
     "media.feedback",
     "media.forward",
+    "media.layers",
     "media.nack",
     "media.outlet",
     "media.receive",
@@ -36,6 +37,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.srtp",
     "media.stream",
     "media.tally",
+    "media.vp8",
     "media.wakeup",
 )
 

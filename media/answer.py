@@ -11,6 +11,7 @@ from media.rtp import AUDIO_LEVEL, MID, ORIENTATION, REPAIRED_RID, RID, TRANSPOR
 from media.sdp import Offer, OfferedCodec, OfferedSection
 
 PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP")
+MAX_LAYERS = 4  # rids of one m-line; browsers offer three
 MAX_EXTENSION_ID = 14  # ours are written in the one-byte form (RFC 8285)
 _FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
 _MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
@@ -33,7 +34,7 @@ class AcceptedSection:
     offered: OfferedSection
     codecs: list[AcceptedCodec] = field(default_factory=list)
     extensions: list[tuple[int, str]] = field(default_factory=list)
-    rids: tuple[str, ...] = ()  # accepted layers: for now the first one only
+    rids: tuple[str, ...] = ()  # accepted layers
     ordinal: int = -1  # among the m-lines on which the client sends this kind
     slot_index: int = -1  # among the m-lines on which it receives this kind
 
@@ -150,7 +151,7 @@ def _accept(offered: OfferedSection) -> AcceptedSection:
         if uri in wanted and 1 <= number <= MAX_EXTENSION_ID
     ]
     if offered.sends and offered.rids:
-        section.rids = (offered.rids[0],)
+        section.rids = tuple(offered.rids[:MAX_LAYERS])
     return section
 
 

@@ -183,6 +183,7 @@ class StreamStats:
     nacks: int
     plis: int
     bitrate_bps: float
+    rid: str = ""  # the simulcast layer; of an `out` stream the one sent now
 
 
 @dataclass(frozen=True, slots=True)

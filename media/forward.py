@@ -15,6 +15,7 @@ from media.rtp import MAX_DATAGRAM
 from media.srtp import TRAILER, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
+from media.vp8 import Description, describe
 
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
 UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
@@ -60,7 +61,7 @@ class Sender:
     """
 
     __slots__ = (
-        "_buffer", "_controls", "_layouts", "_length", "_pointer", "_prefixes", "_socket", "_tally",
+        "_buffer", "_controls", "_described", "_layouts", "_length", "_pointer", "_prefixes", "_socket", "_tally",
         "_view", "segmentation",
     )  # fmt: skip
 
@@ -74,6 +75,9 @@ class Sender:
         self._length = wire.new_length()
         self._layouts = _Layouts()
         self._controls = _Controls()
+        self._described: dict[
+            int, Description | None
+        ] = {}  # of one stream's packets under way, for all its outlets
         self._prefixes: dict[int, memoryview] = {}  # slicing costs as much as building the packet
 
     def forward(self, stream: Stream) -> None:
@@ -84,19 +88,20 @@ class Sender:
         """
         packets = stream.queue
         stream.queue = []
+        self._described.clear()
         for outlet in stream.outlets:
-            if outlet.waiting:
+            if outlet.stream is stream:
+                self._deliver(outlet, packets)
+            elif outlet.target is stream:
                 first = self._start(stream, outlet, packets)
                 if first >= 0:
                     self._deliver(outlet, packets[first:] if first else packets)
-            else:
-                self._deliver(outlet, packets)
 
     def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
         """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""
         for place, (number, timestamp, _, payload, _, now) in enumerate(packets):
             if not stream.is_video or stream.codec.keyframe(payload, 0, len(payload)):
-                if outlet.begin(stream, number, timestamp, now):
+                if outlet.begin(stream, number, timestamp, payload, now):
                     return place
                 self._tally.drop("codec_not_accepted")
         return -1
@@ -114,10 +119,19 @@ class Sender:
         alone = len(packets) == 1 or not (self.segmentation and outlet.segmentation)
         sent = octets = wired = 0
         base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
+        pictures, described = outlet.pictures, self._described
+        said: Description | None = None
         for number, timestamp, marker, payload, orientation, _ in packets:
             size = len(payload)
             if not size and numbers.swallow(number):
                 continue
+            if pictures is not None:
+                if number not in described:
+                    described[number] = describe(payload)
+                said = described[number]
+                if said is not None and pictures.leaves_out(said, timestamp):
+                    numbers.swallow(number)
+                    continue
             stamp = timestamp + shift & 0xFFFFFFFF
             if number >= numbers.floor:
                 out = number + numbers.offset
@@ -135,6 +149,8 @@ class Sender:
             layouts[head << 11 | size].pack_into(
                 buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
             )
+            if pictures is not None and said is not None:
+                pictures.patch(buffer, end + 12 + head, said)
             length[0] = 12 + head + size
             status = protect(context, pointer + end if end else pointer, length)
             if status:
@@ -214,7 +230,7 @@ class Sender:
         comes is held back until the live keyframe that is asked for; his numbers then go on without a hole.
         The frames keep their order but not their distance: they end at now, so that the browser shows them at once.
         """
-        stream = outlet.track.stream if outlet.track is not None else None
+        stream = outlet.target
         outlet.fresh = False
         if stream is None or stream.opening is None or not outlet.waiting or outlet.context is None:
             return
@@ -223,7 +239,7 @@ class Sender:
             return
         later = since(stream, keyframe[-1][0] + 1, now)
         packets = keyframe + (later or [])
-        if not outlet.begin(stream, packets[0][0], packets[-1][1], now):
+        if not outlet.begin(stream, packets[0][0], packets[-1][1], packets[0][3], now):
             self._tally.drop("codec_not_accepted")
             return
         frames = list(dict.fromkeys(packet[1] for packet in packets))
@@ -231,6 +247,7 @@ class Sender:
         outlet.timestamp_offset += len(frames) * _SQUEEZED  # begin continues after what was sent before
         squeezed = {t: last - (len(frames) - 1 - at) * _SQUEEZED for at, t in enumerate(frames)}
         outlet.replayed = {t: s + outlet.timestamp_offset for t, s in squeezed.items()}
+        self._described.clear()
         self._deliver(outlet, [(p[0], squeezed[p[1]], *p[2:]) for p in packets])
         if later is None:
             outlet.wait(now)
@@ -240,9 +257,9 @@ class Sender:
 
     def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
         """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
-        stream = outlet.track.stream if outlet.track is not None else None
+        stream = outlet.stream
         tally = self._tally
-        if stream is None or stream.ring is None or outlet.waiting or outlet.context is None:
+        if stream is None or stream.ring is None or outlet.context is None:
             tally.drop("nack_without_stream")
             return
         for number in missing:
@@ -275,6 +292,9 @@ class Sender:
         self._layouts[len(block) << 11 | len(payload)].pack_into(
             self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
         )
+        said = describe(packet[3]) if outlet.pictures is not None else None
+        if outlet.pictures is not None and said is not None:
+            outlet.pictures.patch(self._buffer, 12 + len(block) + len(payload) - len(packet[3]), said)
         self._length[0] = 12 + len(block) + len(payload)
         status = wire.protect(outlet.context, self._pointer, self._length)
         if status:

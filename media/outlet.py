@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from media.api import Kind
+from media.codec import VP8
 from media.limits import Bucket
+from media.replay import recall
 from media.rtp import write_extensions
 from media.sequence import SequenceMap
 from media.stream import Rate, Stream, Track
+from media.vp8 import Pictures, describe
 
 
 class Outlet:
@@ -22,6 +25,7 @@ class Outlet:
     __slots__ = (
         "_mid_id",
         "address",
+        "allowed",
         "asked",
         "bitrate",
         "block",
@@ -43,6 +47,7 @@ class Outlet:
         "paused_at",
         "payload_type",
         "payload_types",
+        "pictures",
         "plis",
         "replayed",
         "report_middle",
@@ -57,9 +62,11 @@ class Outlet:
         "segmentation",
         "source_ssrc",
         "ssrc",
+        "stream",
+        "target",
         "timestamp_offset",
         "track",
-        "waiting",
+        "wanted",
     )
 
     def __init__(
@@ -93,7 +100,11 @@ class Outlet:
         )
         self.fresh = False  # attached, and not yet looked at by Sender.replay
         self.replayed: dict[int, int] = {}  # timestamps of replayed frames that were squeezed -> as sent
-        self.waiting = True  # for a packet to start with: any for audio, a keyframe for video
+        self.stream: Stream | None = None  # what is forwarded now
+        self.target: Stream | None = None  # what is to be forwarded from its next keyframe on
+        self.wanted: int | None = None  # lines of picture; None the best there is, 0 nothing
+        self.allowed: tuple[Stream, ...] | None = None  # by the allocator; None: all
+        self.pictures: Pictures | None = None  # VP8 numbers to be rewritten, None as long as they need not be
         self.context: Any = None
         self.address: Any = None
         self.packets = 0
@@ -140,13 +151,12 @@ class Outlet:
         self.address = address
         self.segmentation = True
 
-    def attach(self, track: Track) -> None:
+    def attach(self, track: Track, now: float = 0.0) -> None:
         """Show this track from its next keyframe (audio: next packet) on."""
         self.track = track
         self.fresh = True
-        stream = track.stream
-        self.asked = stream is not None and not stream.keyframe_wanted
-        track.subscribe(self)
+        self.asked = not any(stream.keyframe_wanted for stream in track.streams)
+        track.subscribe(self, now)
 
     def detach(self, now: float) -> None:
         """Show nobody."""
@@ -155,16 +165,24 @@ class Outlet:
             self.track = None
             self.wait(now)
 
+    @property
+    def waiting(self) -> bool:
+        """Nothing is forwarded before there is something a decoder can start with."""
+        return self.stream is None
+
     def wait(self, now: float) -> None:
-        """Hold everything back until there is something a decoder can start with."""
-        if not self.waiting:
-            self.waiting = True
+        """Hold everything back until there is something a decoder can start with: any audio packet, a keyframe."""
+        if self.stream is not None:
+            if self.stream is not self.target:
+                self.stream.drop(self)
+            self.stream = None
             self.paused_at = now
             self.resent.clear()
             self.replayed.clear()
 
-    def begin(self, stream: Stream, source: int, timestamp: int, now: float) -> bool:
-        """Start forwarding at extended number `source`; False if this subscriber cannot take the codec.
+    def begin(self, stream: Stream, source: int, timestamp: int, payload: bytes, now: float) -> bool:
+        """Start forwarding, or change the layer, at extended number `source`; False if this subscriber cannot take
+        the codec.
 
         Output sequence numbers continue without a hole; timestamps continue by the time that passed, because
         sources have unrelated timestamp bases. The same source keeps its mapping.
@@ -173,10 +191,64 @@ class Outlet:
         if types is None:
             return False
         self.payload_type, self.rtx_payload_type = types
+        before = self.stream
+        if stream.codec is VP8:
+            self._continue_pictures(before, payload)
         self.numbers.rebase(source)
-        if self.source_ssrc != stream.ssrc:
+        if before is not None and before is not stream:
+            offset = self.timestamp_offset + _distance(before, stream, now)
+            step = timestamp + offset - self.last_timestamp & 0xFFFFFFFF
+            # Later than what was sent, by less than a pause in which nobody switches.
+            self.timestamp_offset = (
+                offset if 0 < step < 2 * stream.clock_rate else self.last_timestamp + 1 - timestamp
+            )
+            before.drop(self)
+            self.replayed.clear()
+        elif self.source_ssrc != stream.ssrc:
             elapsed = now - self.paused_at if self.packets else 0.0
             self.timestamp_offset = self.last_timestamp + max(1, int(elapsed * stream.clock_rate)) - timestamp
-            self.source_ssrc = stream.ssrc
-        self.waiting = False
+        self.source_ssrc = stream.ssrc
+        self.stream = stream
         return True
+
+    def _continue_pictures(self, before: Stream | None, payload: bytes) -> None:
+        """VP8 picture numbers go on where they were; made only when there is something to continue."""
+        said = describe(payload)
+        if said is None:
+            return
+        if self.pictures is None and before is not None and before.ring is not None:
+            data = before.ring.get(self.numbers.highest - self.numbers.offset)
+            packet = recall(before, 0, data, 0.0) if data is not None else None
+            last = describe(packet[3]) if packet is not None else None
+            if last is not None:
+                self.pictures = Pictures(last.picture, last.tl0)
+        if self.pictures is not None:
+            self.pictures.switch(said)
+
+    def limit_temporal(self, highest: int) -> None:
+        """Send temporal layers up to `highest` only, from the next frame on that allows it (VP8)."""
+        if self.pictures is None:
+            if (
+                highest >= 3
+                or self.stream is None
+                or self.stream.codec is not VP8
+                or self.stream.ring is None
+            ):
+                return
+            data = self.stream.ring.get(self.numbers.highest - self.numbers.offset)
+            packet = recall(self.stream, 0, data, 0.0) if data is not None else None
+            said = describe(packet[3]) if packet is not None else None
+            if said is None:
+                return
+            self.pictures = Pictures(said.picture, said.tl0)
+            self.pictures.adopt(said)
+        self.pictures.wanted = highest
+
+
+def _distance(before: Stream, after: Stream, now: float) -> int:
+    """What to add to timestamps of `after` to put them on the time line of `before`: by the sender's own clock
+    where both have reported it, else by when their latest packets arrived."""
+    if before.report_ntp and after.report_ntp:
+        seconds = (before.report_ntp - after.report_ntp) / (1 << 32)
+        return before.report_timestamp - after.report_timestamp - int(seconds * after.clock_rate)
+    return after.transit - before.transit

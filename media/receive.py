@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from media import wire
 from media.api import DELAY_EDGES
+from media.codec import VP8
 from media.forward import Sender
 from media.peer import Peer
 from media.replay import Opening
@@ -17,6 +18,7 @@ from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Stream
 from media.tally import Tally
+from media.vp8 import header_at, keyframe_height
 
 TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
 LATE_LIMIT = 512  # a packet older than this is of no use to a decoder, nor to the ring
@@ -286,6 +288,8 @@ class Receiver:
                 stream.frame = timestamp
                 if stream.codec.keyframe(payload, 0, end - start):
                     stream.keyframe_wanted = False
+                    if stream.codec is VP8:
+                        self._measure(stream, payload, now)
                     if stream.opening is None or stream.opening.timestamp != timestamp:
                         stream.opening = Opening(timestamp, now)
             if stream.opening is not None and stream.opening.timestamp == timestamp:
@@ -296,6 +300,13 @@ class Receiver:
             if not stream.queue:
                 self._queued.append(stream)
             stream.queue.append((number, timestamp, marker, payload, orientation, now))
+
+    def _measure(self, stream: Stream, payload: bytes, now: float) -> None:
+        height = keyframe_height(payload, header_at(payload))
+        if height and height != stream.height:
+            stream.height = height
+            self.flush()
+            stream.track.sort(now)
 
     def _repaired(
         self,

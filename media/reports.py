@@ -35,8 +35,9 @@ def handle(peer: Peer, packets: list[rtcp.RtcpPacket], now: float, sender: Sende
                 outlet = peer.outlets_by_ssrc.get(ssrc)
                 if outlet is not None:
                     outlet.plis += 1
-                    if outlet.track is not None and outlet.track.stream is not None:
-                        outlet.track.stream.want_keyframe()
+                    stream = outlet.stream or outlet.target
+                    if stream is not None:
+                        stream.want_keyframe()
             case Bye(ssrcs=ssrcs):
                 for ssrc in ssrcs:
                     peer.end_stream(ssrc, now)
@@ -132,8 +133,8 @@ def _sender_report(outlet: Outlet, now: float, blocks: tuple[ReportBlock, ...]) 
 
     Keeping his NTP clock for all his streams is what lets the browser synchronise them.
     """
-    stream = outlet.track.stream if outlet.track is not None else None
-    if stream is None or outlet.waiting or not stream.report_ntp:
+    stream = outlet.stream
+    if stream is None or not stream.report_ntp:
         return None
     elapsed = now - stream.report_at
     ntp = stream.report_ntp + int(elapsed * (1 << 32)) & 0xFFFFFFFFFFFFFFFF

@@ -39,6 +39,7 @@ logger = logging.getLogger("visavis.media")
 
 TICK = 0.02  # seconds: the finest schedule there is, that of NACKs
 STALL = 0.5  # seconds: a tick this late means that packets are waiting unread, so silence proves nothing
+AIM_TICKS = 5  # layers that came or went are noticed within a tenth of a second
 TIMEOUT_TICKS = 12  # silence and ICE time-outs are looked at every quarter of a second
 
 
@@ -135,6 +136,18 @@ class MediaServer:
         peer = room.peers.get(peer_id) if room is not None else None
         if peer is not None:
             self._close_peer(peer, reason, monotonic())
+
+    def want(self, room_id: str, peer_id: str, mid: str, height: int | None) -> None:
+        """How many lines of picture a peer wants in its receive slot `mid`: None the best there is (the default),
+        0 nothing for now. Of a simulcast source it gets the smallest layer that fills them. Nothing happens if
+        there is no such slot."""
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        outlet = peer.outlets.get(mid) if peer is not None else None
+        if outlet is not None and outlet.wanted != height:
+            outlet.wanted = height
+            if outlet.track is not None:
+                outlet.track.choose(outlet, monotonic())
 
     def presence(self, room_id: str) -> tuple[PresenceSample, ...]:
         """Every peer of the room, also those that are silent or still connecting."""
@@ -318,6 +331,8 @@ class MediaServer:
                 continue
             turn = self._ticks + peer.order
             if peer.streams:
+                if turn % AIM_TICKS == 0:
+                    peer.aim(now)
                 self._transport.send_rtcp(
                     peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
                 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from media.api import Kind
 from media.codec import ForwardedCodec
+from media.layers import alive, best_first, pick
 from media.nack import MissingPackets
 from media.replay import Opening
 from media.ring import PacketRing
@@ -20,12 +21,12 @@ Packet = tuple[int, int, int, bytes, int, float]
 
 
 class Track:
-    """One m-line on which a client sends: today one stream, with simulcast one for each layer.
+    """One m-line on which a client sends: one stream, or with simulcast one for each layer.
 
     `key` names the source across reconnects: (participant, position among the tracks of its kind).
     """
 
-    __slots__ = ("key", "kind", "mid", "outlets", "participant_id", "rids", "stream")
+    __slots__ = ("key", "kind", "layers", "mid", "outlets", "participant_id", "rids", "streams")
 
     def __init__(
         self, participant_id: str, mid: str, kind: Kind, ordinal: int, rids: tuple[str, ...]
@@ -35,38 +36,78 @@ class Track:
         self.kind = kind
         self.rids = rids  # the accepted layers; empty without simulcast
         self.key = (participant_id, ordinal)
-        self.stream: Stream | None = None
+        self.layers: dict[str, Stream] = {}  # by rid, "" without simulcast
+        self.streams: tuple[Stream, ...] = ()  # the same, best first
         self.outlets: tuple[Outlet, ...] = ()
 
-    def subscribe(self, outlet: Outlet) -> None:
-        """Copy-on-write: the fan-out loop may be walking the old tuple."""
+    def subscribe(self, outlet: Outlet, now: float) -> None:
+        """Copy-on-write, here and below: the fan-out loop may be walking the old tuple."""
         self.outlets = (*self.outlets, outlet)
-        if self.stream is not None:
-            self.stream.outlets = self.outlets
-            self.stream.want_keyframe()
+        self.choose(outlet, now)
 
     def unsubscribe(self, outlet: Outlet) -> None:
         """The outlet gets nothing more from here."""
         self.outlets = tuple(o for o in self.outlets if o is not outlet)
-        if self.stream is not None:
-            self.stream.outlets = self.outlets
+        outlet.target = None
+        for stream in self.streams:
+            stream.drop(outlet)
 
-    def bind(self, stream: Stream | None, now: float) -> None:
-        """`stream` now carries this track (a first packet, a new SSRC) or nothing does."""
-        if self.stream is not None:
-            self.stream.outlets = ()
-        self.stream = stream
+    def add(self, stream: Stream, now: float) -> None:
+        """A first packet, or a known SSRC with another codec: this layer is now carried by `stream`."""
+        self.remove(stream, now)
+        self.layers[stream.rid] = stream
+        self._changed(now)
+
+    def remove(self, stream: Stream, now: float) -> None:
+        """Nothing carries this layer any more; who was watching it waits for the keyframe of another one."""
+        if self.layers.get(stream.rid) is not stream:
+            return
+        del self.layers[stream.rid]
+        stream.outlets = ()
         for outlet in self.outlets:
+            if outlet.stream is stream:
+                outlet.wait(now)
+            if outlet.target is stream:
+                outlet.target = None
+        self._changed(now)
+
+    def sort(self, now: float) -> None:
+        """A height has become known."""
+        self._changed(now)
+
+    def choose(self, outlet: Outlet, now: float) -> None:
+        """The layer an outlet wants, among those that live and that its allocation allows."""
+        streams = alive(self.streams, now)
+        if outlet.allowed is not None:
+            streams = tuple(s for s in streams if s in outlet.allowed)
+        self.aim(outlet, pick(streams, outlet.wanted), now)
+
+    def aim(self, outlet: Outlet, target: Stream | None, now: float) -> None:
+        """Send `target` from its next keyframe on, and until then what is sent now; None: send nothing."""
+        before = outlet.target
+        if target is None:
             outlet.wait(now)
-        if stream is not None:
-            stream.outlets = self.outlets
-            stream.want_keyframe()
+        if target is before:
+            return
+        outlet.target = target
+        if before is not None and outlet.stream is not before:
+            before.drop(outlet)
+        if target is not None and outlet.stream is not target:
+            target.outlets = (*target.outlets, outlet)
+            target.want_keyframe()
+
+    def _changed(self, now: float) -> None:
+        self.streams = best_first(list(self.layers.values()), self.rids)
+        for outlet in self.outlets:
+            self.choose(outlet, now)
 
 
 class Stream:
     """One incoming SSRC with its reception statistics (RFC 3550 appendix A). Times are monotonic seconds."""
 
     __slots__ = (
+        "alive_at",
+        "alive_packets",
         "base",
         "bitrate",
         "bytes",
@@ -75,6 +116,7 @@ class Stream:
         "expected_before",
         "extensions",
         "frame",
+        "height",
         "highest",
         "is_video",
         "jitter",
@@ -93,6 +135,7 @@ class Stream:
         "report_at",
         "report_ntp",
         "report_timestamp",
+        "rid",
         "ring",
         "ssrc",
         "track",
@@ -107,8 +150,14 @@ class Stream:
         codec: ForwardedCodec,
         extensions: ExtensionReader,
         ring_packets: int,
+        rid: str = "",
+        now: float = 0.0,
     ) -> None:
         self.track = track
+        self.rid = rid
+        self.height = 0  # pixels, from a VP8 keyframe; 0 if unknown
+        self.alive_at = now  # when new packets were last noticed, and how many there were then
+        self.alive_packets = 0
         self.extensions = extensions
         self.ssrc = ssrc
         self.payload_type = payload_type
@@ -142,6 +191,13 @@ class Stream:
     def want_keyframe(self) -> None:
         """Somebody cannot show anything before the next keyframe; the feedback tick asks for it."""
         self.keyframe_wanted = self.is_video and bool(self.outlets)
+
+    def drop(self, outlet: Outlet) -> None:
+        """This outlet has no business here any more."""
+        if outlet in self.outlets:
+            self.outlets = tuple(o for o in self.outlets if o is not outlet)
+            if not self.outlets:
+                self.keyframe_wanted = False
 
     @property
     def lost(self) -> int:

@@ -32,6 +32,26 @@ KEYFRAME = b"\x10\x00\x9d\x01\x2a" + bytes(40)  # VP8: S set, partition 0, P bit
 DELTA = b"\x10\x01" + bytes(40)
 
 
+def vp8(
+    picture: int,
+    tl0: int,
+    temporal: int = 0,
+    *,
+    key: bool = False,
+    height: int = 0,
+    sync: bool = False,
+    begins: bool = True,
+    body: bytes = b"",
+) -> bytes:
+    """A VP8 payload with Chromium's descriptor: 15-bit picture id, TL0PICIDX, TID, Y."""
+    head = bytes((0x90 if begins else 0x80, 0xE0, 0x80 | picture >> 8 & 0x7F, picture & 0xFF, tl0 & 0xFF,
+                  temporal << 6 | sync << 5))  # fmt: skip
+    if not begins:
+        return head + body
+    start = b"\0\0\0\x9d\x01\x2a\x40\x01" + height.to_bytes(2, "little") if key else b"\1\0\0"
+    return head + start + body
+
+
 def section(
     mid: str, kind: str, direction: str, *, rtx: bool = True, extra: tuple[str, ...] = ()
 ) -> list[str]:
@@ -116,6 +136,7 @@ def rtp(
     payload: bytes,
     *,
     mid: str = "",
+    rid: str = "",
     level: int | None = None,
     transport: int | None = None,
     padding: int = 0,
@@ -125,6 +146,8 @@ def rtp(
     elements: list[tuple[int, bytes]] = []
     if mid:
         elements.append((EXTENSIONS[MID], mid.encode()))
+    if rid:
+        elements.append((EXTENSIONS[RID], rid.encode()))
     if level is not None:
         elements.append((EXTENSIONS[AUDIO_LEVEL], bytes((level,))))
     if transport is not None:

@@ -95,7 +95,7 @@ def forward(
 def source(ssrc: int, codec: Any = VP8) -> Stream:
     track = Track("someone", "1", codec.kind, 0, ())
     stream = Stream(track, ssrc, 96, codec, ExtensionReader(ExtensionIds(orientation=5)), 256)
-    track.bind(stream, 0.0)
+    track.add(stream, 0.0)
     return stream
 
 

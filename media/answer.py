@@ -136,13 +136,11 @@ def _accept(offered: OfferedSection) -> AcceptedSection:
                     )
                 )
                 break  # one variant of each codec: slots are filled by codec name
-    wanted = [MID]
+    wanted = [MID, TRANSPORT_CC]  # on receive slots it makes the client report to us
     if offered.kind == "video":
         wanted.append(ORIENTATION)
     if offered.sends:
-        # transport-cc only where the client sends: on receive slots it would make the client report to us, and
-        # nothing estimates the downlink yet.
-        wanted += [RID, REPAIRED_RID, TRANSPORT_CC]
+        wanted += [RID, REPAIRED_RID]
         if offered.kind == "audio":
             wanted.append(AUDIO_LEVEL)
     section.extensions = [
@@ -257,8 +255,12 @@ def _codec_lines(codec: AcceptedCodec, section: OfferedSection) -> list[str]:
     channels = f"/{offered.channels}" if offered.channels > 1 else ""
     lines = [f"a=rtpmap:{number} {name}/{offered.clock_rate}{channels}"]
     for feedback in _FEEDBACK:
-        if feedback in offered.feedback and (section.sends or feedback != "transport-cc"):
+        if feedback in offered.feedback:
             lines.append(f"a=rtcp-fb:{number} {feedback}")
+    if "goog-remb" in offered.feedback and "transport-cc" not in offered.feedback:
+        lines.append(
+            f"a=rtcp-fb:{number} goog-remb"
+        )  # its own estimate of what it can take, where it has no other
     if offered.parameters:
         lines.append(f"a=fmtp:{number} {offered.parameters}")
     if codec.rtx:

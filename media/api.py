@@ -125,7 +125,17 @@ class SlotsChanged:
     slots: tuple[Slot, ...]
 
 
-MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged
+@dataclass(frozen=True, slots=True)
+class SlotPaused:
+    """Whether the video of receive slot `mid` is held back because the peer's line is too narrow for it."""
+
+    room_id: str
+    peer_id: str
+    mid: str
+    paused: bool
+
+
+MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged | SlotPaused
 
 
 @dataclass(frozen=True, slots=True)

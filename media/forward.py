@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterable
 from struct import Struct
+from time import monotonic
 from typing import Any, Protocol
 
 from media import wire
@@ -26,7 +27,8 @@ _UNSEGMENTED = (errno.EINVAL, errno.EIO, errno.EMSGSIZE)
 
 _SQUEEZED = 90  # timestamp units, 1 ms, between replayed frames
 
-_RTX = Struct("!H")
+_NUMBER = Struct("!H")
+_PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
 
 
 class SendSocket(Protocol):
@@ -42,6 +44,14 @@ class _Layouts(dict[int, Struct]):
 
     def __missing__(self, key: int) -> Struct:
         layout = self[key] = Struct(f"!BBHII{key >> 11}s{key & 0x7FF}s")
+        return layout
+
+
+class _NumberedLayouts(dict[int, Struct]):
+    """The same with the transport-wide number after five octets of the extension block."""
+
+    def __missing__(self, key: int) -> Struct:
+        layout = self[key] = Struct(f"!BBHII5sH{(key >> 11) - 7}s{key & 0x7FF}s")
         return layout
 
 
@@ -61,8 +71,8 @@ class Sender:
     """
 
     __slots__ = (
-        "_buffer", "_controls", "_described", "_layouts", "_length", "_pointer", "_prefixes", "_socket", "_tally",
-        "_view", "segmentation",
+        "_buffer", "_controls", "_described", "_layouts", "_length", "_numbered", "_pointer", "_prefixes", "_socket",
+        "_tally", "_view", "segmentation",
     )  # fmt: skip
 
     def __init__(self, sock: SendSocket, tally: Tally, segmentation: bool) -> None:
@@ -74,6 +84,7 @@ class Sender:
         self._pointer = wire.pin(self._buffer)
         self._length = wire.new_length()
         self._layouts = _Layouts()
+        self._numbered = _NumberedLayouts()
         self._controls = _Controls()
         self._described: dict[
             int, Description | None
@@ -121,6 +132,8 @@ class Sender:
         base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
         pictures, described = outlet.pictures, self._described
         said: Description | None = None
+        block, downlink, numbered = outlet.block, outlet.downlink, self._numbered
+        now = monotonic() if downlink is not None else 0.0
         for number, timestamp, marker, payload, orientation, _ in packets:
             size = len(payload)
             if not size and numbers.swallow(number):
@@ -144,11 +157,20 @@ class Sender:
                     tally.drop("before_switch")
                     continue
                 out = found
-            block = outlet.block if orientation < 0 else outlet.oriented(orientation)
+            if orientation >= 0:
+                block = outlet.oriented(orientation)
             head = len(block)
-            layouts[head << 11 | size].pack_into(
-                buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
-            )
+            if downlink is None:
+                layouts[head << 11 | size].pack_into(
+                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
+                )
+            else:
+                numbered[head << 11 | size].pack_into(
+                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc,
+                    block[:5], downlink.next & 0xFFFF, block[7:], payload,
+                )  # fmt: skip
+            if orientation >= 0:
+                block = outlet.block
             if pictures is not None and said is not None:
                 pictures.patch(buffer, end + 12 + head, said)
             length[0] = 12 + head + size
@@ -157,6 +179,8 @@ class Sender:
                 tally.drop(refusal(status, "send_"))
                 continue
             total = length[0]
+            if downlink is not None:
+                downlink.note(total, now)
             if alone:
                 if self._send(total, address):
                     sent += 1
@@ -286,9 +310,12 @@ class Sender:
         if outlet.rtx_payload_type:
             ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
             outlet.rtx_sequence += 1
-            payload = _RTX.pack(number) + payload
+            payload = _NUMBER.pack(number) + payload
         stamp = outlet.replayed.get(timestamp, timestamp + outlet.timestamp_offset) & 0xFFFFFFFF
         block = outlet.block if orientation < 0 else outlet.oriented(orientation)
+        downlink = outlet.downlink
+        if downlink is not None:
+            block = block[:5] + _NUMBER.pack(downlink.next & 0xFFFF) + block[7:]
         self._layouts[len(block) << 11 | len(payload)].pack_into(
             self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
         )
@@ -300,6 +327,31 @@ class Sender:
         if status:
             self._tally.drop(refusal(status, "send_"))
         elif self._send(self._length[0], outlet.address):
+            if downlink is not None:
+                downlink.note(self._length[0], monotonic())
             outlet.retransmitted += 1
+            self._tally.packets_out += 1
+            self._tally.bytes_out += self._length[0]
+
+    def probe(self, outlet: Outlet, octets: int) -> None:
+        """About so many octets of padding on the outlet's RTX stream, which a client ignores and reports."""
+        kind = next((rtx for _, rtx in outlet.payload_types.values() if rtx), 0)
+        downlink = outlet.downlink
+        if not kind or downlink is None or outlet.context is None:
+            return
+        while octets > 0:
+            block = outlet.block[:5] + _NUMBER.pack(downlink.next & 0xFFFF) + outlet.block[7:]
+            self._layouts[len(block) << 11 | len(_PADDING)].pack_into(
+                self._buffer, 0, 0xB0, kind, outlet.rtx_sequence & 0xFFFF, outlet.last_timestamp, outlet.rtx_ssrc,
+                block, _PADDING,
+            )  # fmt: skip
+            outlet.rtx_sequence += 1
+            self._length[0] = 12 + len(block) + len(_PADDING)
+            if wire.protect(outlet.context, self._pointer, self._length) or not self._send(
+                self._length[0], outlet.address
+            ):
+                return
+            downlink.note(self._length[0], monotonic())
+            octets -= self._length[0]
             self._tally.packets_out += 1
             self._tally.bytes_out += self._length[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from media.api import Kind
 from media.codec import VP8
+from media.downlink import Downlink
 from media.limits import Bucket
 from media.replay import recall
 from media.rtp import write_extensions
@@ -24,6 +25,7 @@ class Outlet:
 
     __slots__ = (
         "_mid_id",
+        "_transport_id",
         "address",
         "allowed",
         "asked",
@@ -31,7 +33,9 @@ class Outlet:
         "block",
         "cname",
         "context",
+        "downlink",
         "fresh",
+        "granted",
         "index",
         "jitter",
         "kind",
@@ -44,6 +48,7 @@ class Outlet:
         "orientation_id",
         "oriented_blocks",
         "packets",
+        "paused",
         "paused_at",
         "payload_type",
         "payload_types",
@@ -126,21 +131,42 @@ class Outlet:
         self.orientation_id = 0
         self.oriented_blocks: dict[int, bytes] = {}
         self._mid_id = 0
+        self._transport_id = 0
+        self.downlink: Downlink | None = None  # where packets are numbered transport-wide
+        self.granted = 99  # the allocator's last choice
+        self.paused = False  # by the allocator, for want of bandwidth
 
-    def open(self, context: Any, address: Any, mid_id: int, orientation_id: int) -> None:
-        """The subscriber is connected: from now on this outlet can send. Extension ids are the subscriber's."""
+    def open(
+        self,
+        context: Any,
+        address: Any,
+        mid_id: int,
+        orientation_id: int,
+        transport_id: int = 0,
+        downlink: Downlink | None = None,
+    ) -> None:
+        """The subscriber is connected: from now on this outlet can send. Extension ids are the subscriber's.
+
+        The transport-wide number is the first element, so that a block is 5 octets, the number, and the rest.
+        """
         self.context = context
         self.address = address
+        self._transport_id = transport_id
+        self.downlink = downlink if transport_id else None
         self._mid_id = mid_id
         self.orientation_id = orientation_id if self.kind == "video" else 0
-        self.block = write_extensions([(mid_id, self.mid.encode())])
+        self.block = write_extensions(self._elements())
         self.oriented_blocks = {}
+
+    def _elements(self) -> list[tuple[int, bytes]]:
+        elements = [(self._mid_id, self.mid.encode())]
+        return [(self._transport_id, b"\0\0"), *elements] if self._transport_id else elements
 
     def oriented(self, orientation: int) -> bytes:
         """The extension block with this orientation octet, where the subscriber knows the extension."""
         block = self.oriented_blocks.get(orientation)
         if block is None:
-            elements = [(self._mid_id, self.mid.encode())]
+            elements = self._elements()
             if self.orientation_id:
                 elements.append((self.orientation_id, bytes((orientation,))))
             block = self.oriented_blocks[orientation] = write_extensions(elements)

@@ -8,10 +8,11 @@ from typing import Any
 from media.answer import Plan
 from media.api import Kind, MediaConfig, Slot
 from media.codec import ForwardedCodec
+from media.downlink import Downlink
 from media.feedback import ArrivalLog
 from media.limits import Bucket
 from media.outlet import Outlet
-from media.rtp import ExtensionIds, ExtensionReader
+from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
 from media.stream import Stream, Track
 from media.wire import DtlsSession
@@ -32,6 +33,7 @@ class Peer:
         "checked_at",
         "config",
         "created_at",
+        "downlink",
         "dtls",
         "dtls_budget",
         "extensions",
@@ -42,6 +44,8 @@ class Peer:
         "last_packet",
         "media_seconds",
         "names_of",
+        "needed",
+        "numbered",
         "offer_session",
         "order",
         "outlets",
@@ -120,6 +124,9 @@ class Peer:
         self.ssrcs: set[int] = set()  # every SSRC that was ever one of these
         self.outlets: dict[str, Outlet] = {}  # by mid
         self.outlets_by_ssrc: dict[int, Outlet] = {}
+        self.numbered: set[str] = set()  # mids of the receive slots with transport-wide numbers
+        self.downlink = Downlink()
+        self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
         self.rtt = 0.0  # towards this client; 0 until a report tells
         self.apply(plan, now)
@@ -148,6 +155,9 @@ class Peer:
             gone.detach(now)
             del self.outlets_by_ssrc[gone.ssrc]
             self.shown.pop(mid, None)
+        self.numbered = {
+            mid for mid, s in receiving.items() if TRANSPORT_CC in (uri for _, uri in s.extensions)
+        }
         for mid, section in receiving.items():
             types = {c.codec.name: (c.offered.payload_type, c.rtx) for c in section.codecs}
             outlet = self.outlets.get(mid)
@@ -172,7 +182,10 @@ class Peer:
         ids = self.plan.extension_ids
         for outlet in self.outlets.values():
             if outlet.context is None:
-                outlet.open(self.send_context, self.address, ids.mid, ids.orientation)
+                transport = ids.transport_cc if outlet.mid in self.numbered else 0
+                outlet.open(
+                    self.send_context, self.address, ids.mid, ids.orientation, transport, self.downlink
+                )
 
     def move(self, address: Any) -> None:
         """Send to another address from now on."""

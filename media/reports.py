@@ -6,7 +6,16 @@ from media import rtcp
 from media.forward import Sender
 from media.outlet import Outlet
 from media.peer import Peer
-from media.rtcp import Bye, KeyframeRequest, Nack, ReceiverReport, ReportBlock, SenderReport
+from media.rtcp import (
+    Bye,
+    KeyframeRequest,
+    Nack,
+    ReceiverReport,
+    Remb,
+    ReportBlock,
+    SenderReport,
+    TransportFeedback,
+)
 from media.stream import Stream
 
 MAX_COMPOUND = 1100  # bytes: with SRTCP's trailer and UDP/IPv6 headers still under 1,280
@@ -38,6 +47,11 @@ def handle(peer: Peer, packets: list[rtcp.RtcpPacket], now: float, sender: Sende
                     stream = outlet.stream or outlet.target
                     if stream is not None:
                         stream.want_keyframe()
+            case TransportFeedback():
+                peer.downlink.on_feedback(packet, now)
+            case Remb(rate=rate):
+                if not peer.numbered:
+                    peer.downlink.on_remb(rate)
             case Bye(ssrcs=ssrcs):
                 for ssrc in ssrcs:
                     peer.end_stream(ssrc, now)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from time import monotonic
 
-from media import kernel, presence, reports, rtcp
+from media import allocate, kernel, presence, reports, rtcp
 from media.answer import Plan, plan, write_answer
 from media.api import (
     Counters,
@@ -22,6 +22,7 @@ from media.api import (
     PeerLeft,
     PeerStats,
     PresenceSample,
+    SlotPaused,
     SlotsChanged,
 )
 from media.forward import Sender
@@ -338,10 +339,25 @@ class MediaServer:
                 )
                 if turn % feedback_every == 0:
                     self._transport.send_rtcp(peer, reports.feedback(peer))
+            if peer.downlink.limited:
+                self._allocate(peer, now, turn % AIM_TICKS == 0)
             if turn % report_every == 0:
                 self._transport.send_rtcp(peer, reports.reports(peer, now))
         if self._ticks % TIMEOUT_TICKS == 0 and not stalled:
             self._time_out(now)
+
+    def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
+        """A narrow line: choose what goes over it, and probe whether it has become wider."""
+        downlink = peer.downlink
+        outlets = list(peer.outlets.values())
+        if anew:
+            changed, peer.needed = allocate.apply(outlets, downlink, now)
+            for outlet in changed:
+                self._emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
+        if downlink.wants_probe(peer.needed, now):
+            probed = next((o for o in outlets if o.kind == "video" and o.track is not None), None)
+            if probed is not None:
+                self._sender.probe(probed, int(downlink.probe_extra / 8 * TICK))
 
     def _time_out(self, now: float) -> None:
         for peer in list(self._peers.values()):

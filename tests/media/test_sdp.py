@@ -51,8 +51,12 @@ def test_the_shape_of_an_answer() -> None:
     slot = section_of(text, "3")
     assert "a=sendonly" in slot
     assert "a=msid:slot-0 slot-0-video" in slot and "a=ssrc-group:FID 1003 2003" in slot
-    # Nothing is estimated downlink yet, so clients are not asked to report.
-    assert not any("transport-cc" in line or "transport-wide" in line for line in slot)
+    # The client is asked to report what arrives, so that its line can be estimated.
+    assert "a=rtcp-fb:96 transport-cc" in slot and any("transport-wide-cc" in line for line in slot)
+    old = section_of(
+        answer(offer([[x for x in section("0", "video", "recvonly") if "transport" not in x]])), "0"
+    )
+    assert "a=rtcp-fb:96 goog-remb" in old and not any("transport" in line for line in old)
 
 
 def test_another_implementation_reads_the_answer() -> None:

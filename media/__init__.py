@@ -15,6 +15,7 @@ from media.api import (
     PeerStats,
     PresenceSample,
     Slot,
+    SlotPaused,
     SlotsChanged,
     StreamStats,
 )
@@ -24,16 +25,22 @@ from media.server import MediaServer
 # Modules a media packet passes through: synchronous, without logging, locks or I/O besides the socket.
 HOT_PATH: tuple[str, ...] = (
     "media.codec",
+    "media.downlink",
     "media.feedback",
     "media.forward",
+    "media.layers",
     "media.nack",
+    "media.outlet",
     "media.receive",
+    "media.replay",
     "media.ring",
     "media.rtp",
     "media.sequence",
     "media.srtp",
     "media.stream",
     "media.tally",
+    "media.vp8",
+    "media.wakeup",
 )
 
 __all__ = [
@@ -55,6 +62,7 @@ __all__ = [
     "PeerStats",
     "PresenceSample",
     "Slot",
+    "SlotPaused",
     "SlotsChanged",
     "StreamStats",
 ]

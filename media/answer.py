@@ -11,6 +11,7 @@ from media.rtp import AUDIO_LEVEL, MID, ORIENTATION, REPAIRED_RID, RID, TRANSPOR
 from media.sdp import Offer, OfferedCodec, OfferedSection
 
 PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP")
+MAX_LAYERS = 4  # rids of one m-line; browsers offer three
 MAX_EXTENSION_ID = 14  # ours are written in the one-byte form (RFC 8285)
 _FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
 _MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
@@ -33,7 +34,7 @@ class AcceptedSection:
     offered: OfferedSection
     codecs: list[AcceptedCodec] = field(default_factory=list)
     extensions: list[tuple[int, str]] = field(default_factory=list)
-    rids: tuple[str, ...] = ()  # accepted layers: for now the first one only
+    rids: tuple[str, ...] = ()  # accepted layers
     ordinal: int = -1  # among the m-lines on which the client sends this kind
     slot_index: int = -1  # among the m-lines on which it receives this kind
 
@@ -135,13 +136,11 @@ def _accept(offered: OfferedSection) -> AcceptedSection:
                     )
                 )
                 break  # one variant of each codec: slots are filled by codec name
-    wanted = [MID]
+    wanted = [MID, TRANSPORT_CC]  # on receive slots it makes the client report to us
     if offered.kind == "video":
         wanted.append(ORIENTATION)
     if offered.sends:
-        # transport-cc only where the client sends: on receive slots it would make the client report to us, and
-        # nothing estimates the downlink yet.
-        wanted += [RID, REPAIRED_RID, TRANSPORT_CC]
+        wanted += [RID, REPAIRED_RID]
         if offered.kind == "audio":
             wanted.append(AUDIO_LEVEL)
     section.extensions = [
@@ -150,7 +149,7 @@ def _accept(offered: OfferedSection) -> AcceptedSection:
         if uri in wanted and 1 <= number <= MAX_EXTENSION_ID
     ]
     if offered.sends and offered.rids:
-        section.rids = (offered.rids[0],)
+        section.rids = tuple(offered.rids[:MAX_LAYERS])
     return section
 
 
@@ -256,8 +255,12 @@ def _codec_lines(codec: AcceptedCodec, section: OfferedSection) -> list[str]:
     channels = f"/{offered.channels}" if offered.channels > 1 else ""
     lines = [f"a=rtpmap:{number} {name}/{offered.clock_rate}{channels}"]
     for feedback in _FEEDBACK:
-        if feedback in offered.feedback and (section.sends or feedback != "transport-cc"):
+        if feedback in offered.feedback:
             lines.append(f"a=rtcp-fb:{number} {feedback}")
+    if "goog-remb" in offered.feedback and "transport-cc" not in offered.feedback:
+        lines.append(
+            f"a=rtcp-fb:{number} goog-remb"
+        )  # its own estimate of what it can take, where it has no other
     if offered.parameters:
         lines.append(f"a=fmtp:{number} {offered.parameters}")
     if codec.rtx:

@@ -51,8 +51,13 @@ class MediaConfig:
     receive_buffer_bytes: int = 4 * 1024 * 1024  # asked of the kernel, which may grant less (see Counters)
     send_buffer_bytes: int = 4 * 1024 * 1024
     batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved
+    coalesce_seconds: float = 0.001  # between reads under traffic; 0 reads at every wake-up
+    segmentation: bool = True  # UDP segmentation offload for bursts, where kernel and path allow it
     ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
 
+    # A new subscriber is shown the latest keyframe at once if it is no older than this: a still from long ago may
+    # show what is no longer meant to be seen.
+    keyframe_cache_seconds: float = 10.0
     keyframe_interval_seconds: float = (
         0.5  # at most one PLI per stream in this time, repeated until a keyframe
     )
@@ -120,7 +125,17 @@ class SlotsChanged:
     slots: tuple[Slot, ...]
 
 
-MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged
+@dataclass(frozen=True, slots=True)
+class SlotPaused:
+    """Whether the video of receive slot `mid` is held back because the peer's line is too narrow for it."""
+
+    room_id: str
+    peer_id: str
+    mid: str
+    paused: bool
+
+
+MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged | SlotPaused
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +193,7 @@ class StreamStats:
     nacks: int
     plis: int
     bitrate_bps: float
+    rid: str = ""  # the simulcast layer; of an `out` stream the one sent now
 
 
 @dataclass(frozen=True, slots=True)

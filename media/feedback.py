@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import sub
 from struct import Struct
 
 from media.rtcp import RTPFB, TRANSPORT_CC
@@ -10,6 +11,8 @@ from media.sequence import extend
 _HEAD = Struct("!BBHIIHH")
 _TICK = 0.00025  # a receive delta counts 250 us
 _REFERENCE = 0.064  # the reference time counts 64 ms
+_TICKS_PER_REFERENCE = 256
+_CHUNK = Struct("!H")
 MAX_STATUSES = 1000  # per packet: about 300 bytes of deltas at the densest, well under an MTU with the chunks
 
 
@@ -27,6 +30,14 @@ class ArrivalLog:
         """The feedback packets for everything pending, and forget it. Empty if there is nothing."""
         if not self.pending:
             return []
+        numbers = list(self.pending)
+        if numbers == list(range(numbers[0], numbers[0] + len(numbers))) and len(numbers) <= MAX_STATUSES:
+            packet = self._run(sender, ssrc, numbers[0], list(self.pending.values()))
+            if packet is not None:
+                self.pending.clear()
+                last = numbers[-1]
+                self._highest = max(self._highest, last if self._highest < 0 else extend(last, self._highest))
+                return [packet]
         arrivals: list[tuple[int, float]] = []
         highest = self._highest
         for number, at in self.pending.items():
@@ -42,6 +53,18 @@ class ArrivalLog:
             packet, first = self._one(sender, ssrc, arrivals, first)
             packets.append(packet)
         return packets
+
+    def _run(self, sender: int, ssrc: int, first: int, times: list[float]) -> bytes | None:
+        """The usual case, nothing lost and nothing reordered, at a fifth of the price: one run of small deltas.
+        None if a pause was too long for those."""
+        ticks = [int(at / _TICK) for at in times]
+        reference = ticks[0] // _TICKS_PER_REFERENCE
+        deltas = [ticks[0] - reference * _TICKS_PER_REFERENCE, *map(sub, ticks[1:], ticks)]
+        if min(deltas) < 0 or max(deltas) > 255:
+            return None
+        body = _CHUNK.pack(0x2000 | len(deltas)) + bytes(deltas)
+        body += bytes(-len(body) % 4)
+        return self._packet(sender, ssrc, first, len(deltas), reference, body)
 
     def _one(
         self, sender: int, ssrc: int, arrivals: list[tuple[int, float]], first: int
@@ -69,12 +92,13 @@ class ArrivalLog:
             at += 1
         body = _chunks(symbols) + bytes(deltas)
         body += bytes(-len(body) % 4)
-        head = _HEAD.pack(
-            0x80 | TRANSPORT_CC, RTPFB, 4 + len(body) // 4, sender, ssrc, base & 0xFFFF, len(symbols)
-        )
+        return self._packet(sender, ssrc, base, len(symbols), reference, body), at
+
+    def _packet(self, sender: int, ssrc: int, base: int, count: int, reference: int, body: bytes) -> bytes:
+        head = _HEAD.pack(0x80 | TRANSPORT_CC, RTPFB, 4 + len(body) // 4, sender, ssrc, base & 0xFFFF, count)
         tail = (reference & 0xFFFFFF).to_bytes(3, "big") + bytes((self._count & 0xFF,))
         self._count += 1
-        return head + tail + body, at
+        return head + tail + body
 
 
 def _chunks(symbols: bytearray) -> bytes:

@@ -1,167 +1,357 @@
-"""From one received packet to every subscriber: rewrite, protect, send. Synchronous; no log line, no lock."""
+"""From received packets to every subscriber: rewrite, protect, send. Synchronous; no log line, no lock."""
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable, Iterable
 from struct import Struct
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
 from media import wire
-from media.rtp import HEADER, NO_EXTENSIONS, ParseError, parse_payload
-from media.srtp import Scratch, refusal
-from media.stream import Outlet, Stream
+from media.outlet import Outlet
+from media.replay import recall, since
+from media.rtp import MAX_DATAGRAM
+from media.srtp import TRAILER, refusal
+from media.stream import Packet, Stream
 from media.tally import Tally
+from media.vp8 import Description, describe
 
-_VARYING = Struct("!BHI")  # M/PT, sequence number, timestamp: what differs from packet to packet
-_NUMBER = Struct("!H")
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
+UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
+MAX_SEGMENTS = 64  # the kernel's UDP_MAX_SEGMENTS
+MAX_BURST = 63000  # octets after which a burst is sent: one packet more still fits an IP datagram
+# What a device without the offload, a path with a smaller MTU or a tunnel answers to segmented sending.
+_UNSEGMENTED = (errno.EINVAL, errno.EIO, errno.EMSGSIZE)
 
-SendTo = Callable[[Any, Any], int]
+_SQUEEZED = 90  # timestamp units, 1 ms, between replayed frames
+
+_NUMBER = Struct("!H")
+_PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
 
 
-def fan_out(
-    stream: Stream,
-    source: int,
-    timestamp: int,
-    marker: int,
-    payload: memoryview,
-    orientation: int,
-    now: float,
-    sendto: SendTo,
-    tally: Tally,
-    protect: Callable[[Any, Any, Any], int] = wire.protect,
-) -> None:
-    """Send the packet with extended number `source` to all outlets of its stream.
+class SendSocket(Protocol):
+    """What is asked of the UDP socket."""
 
-    `marker` is 0x80 or 0, `payload` the plain payload without padding, `orientation` -1 if absent. A full socket
-    buffer or a refusal of libsrtp costs one outlet this packet and is counted; the others get it.
+    def sendto(self, data: Any, address: Any, /) -> int: ...
+
+    def sendmsg(self, buffers: Any, ancillary: Any, flags: int, address: Any, /) -> int: ...
+
+
+class _Layouts(dict[int, Struct]):
+    """Whole packets as one precompiled Struct each: header, extension block, payload. Keyed by head << 11 | size."""
+
+    def __missing__(self, key: int) -> Struct:
+        layout = self[key] = Struct(f"!BBHII{key >> 11}s{key & 0x7FF}s")
+        return layout
+
+
+class _NumberedLayouts(dict[int, Struct]):
+    """The same with the transport-wide number after five octets of the extension block."""
+
+    def __missing__(self, key: int) -> Struct:
+        layout = self[key] = Struct(f"!BBHII5sH{(key >> 11) - 7}s{key & 0x7FF}s")
+        return layout
+
+
+class _Controls(dict[int, list[tuple[int, int, bytes]]]):
+    """The control message that asks for segments of one size."""
+
+    def __missing__(self, size: int) -> list[tuple[int, int, bytes]]:
+        control = self[size] = [(socket.IPPROTO_UDP, UDP_SEGMENT, Struct("=H").pack(size))]
+        return control
+
+
+class Sender:
+    """Owns the sending side of the socket for media: one buffer in which bursts are built and protected.
+
+    What a subscriber gets of one stream in one batch is built contiguously; packets of one size (the last may be
+    shorter) leave in one system call by UDP segmentation offload where the kernel and the path allow that.
     """
-    size = len(payload)
-    starts: int | None = None
-    packets = octets = 0
-    for outlet in stream.outlets:
-        if outlet.waiting:
-            if starts is None:
-                starts = not stream.is_video or stream.codec.keyframe(payload, 0, size)
-            if not starts:
+
+    __slots__ = (
+        "_buffer", "_controls", "_described", "_layouts", "_length", "_numbered", "_pointer", "_prefixes", "_socket",
+        "_tally", "_view", "segmentation",
+    )  # fmt: skip
+
+    def __init__(self, sock: SendSocket, tally: Tally, segmentation: bool) -> None:
+        self._socket = sock
+        self._tally = tally
+        self.segmentation = segmentation
+        self._buffer = bytearray(MAX_BURST + MAX_DATAGRAM + TRAILER)
+        self._view = memoryview(self._buffer)
+        self._pointer = wire.pin(self._buffer)
+        self._length = wire.new_length()
+        self._layouts = _Layouts()
+        self._numbered = _NumberedLayouts()
+        self._controls = _Controls()
+        self._described: dict[
+            int, Description | None
+        ] = {}  # of one stream's packets under way, for all its outlets
+        self._prefixes: dict[int, memoryview] = {}  # slicing costs as much as building the packet
+
+    def forward(self, stream: Stream) -> None:
+        """Send what is in the stream's queue to all its outlets, and empty it.
+
+        A full socket buffer or a refusal of libsrtp costs one outlet its packets and is counted; the others get
+        theirs. Padding-only packets are left out of every output, so that it has no hole.
+        """
+        packets = stream.queue
+        stream.queue = []
+        self._described.clear()
+        for outlet in stream.outlets:
+            if outlet.stream is stream:
+                self._deliver(outlet, packets)
+            elif outlet.target is stream:
+                first = self._start(stream, outlet, packets)
+                if first >= 0:
+                    self._deliver(outlet, packets[first:] if first else packets)
+
+    def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
+        """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""
+        for place, (number, timestamp, _, payload, _, now) in enumerate(packets):
+            if not stream.is_video or stream.codec.keyframe(payload, 0, len(payload)):
+                if outlet.begin(stream, number, timestamp, payload, now):
+                    return place
+                self._tally.drop("codec_not_accepted")
+        return -1
+
+    def _deliver(
+        self,
+        outlet: Outlet,
+        packets: list[Packet],
+        protect: Callable[[Any, Any, Any], int] = wire.protect,
+    ) -> None:
+        tally = self._tally
+        buffer, pointer, length, layouts = self._buffer, self._pointer, self._length, self._layouts
+        numbers, context, address, ssrc = outlet.numbers, outlet.context, outlet.address, outlet.ssrc
+        kind, shift = outlet.payload_type, outlet.timestamp_offset
+        alone = len(packets) == 1 or not (self.segmentation and outlet.segmentation)
+        sent = octets = wired = 0
+        base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
+        pictures, described = outlet.pictures, self._described
+        said: Description | None = None
+        block, downlink, numbered = outlet.block, outlet.downlink, self._numbered
+        now = monotonic() if downlink is not None else 0.0
+        for number, timestamp, marker, payload, orientation, _ in packets:
+            size = len(payload)
+            if not size and numbers.swallow(number):
                 continue
-            if not outlet.begin(stream, source, timestamp, now):
-                tally.drop("codec_not_accepted")
+            if pictures is not None:
+                if number not in described:
+                    described[number] = describe(payload)
+                said = described[number]
+                if said is not None and pictures.leaves_out(said, timestamp):
+                    numbers.swallow(number)
+                    continue
+            stamp = timestamp + shift & 0xFFFFFFFF
+            if number >= numbers.floor:
+                out = number + numbers.offset
+                if out > numbers.highest:
+                    numbers.highest = out
+                    outlet.last_timestamp = stamp
+            else:
+                found = numbers.lookup(number)
+                if found is None:
+                    tally.drop("before_switch")
+                    continue
+                out = found
+            if orientation >= 0:
+                block = outlet.oriented(orientation)
+            head = len(block)
+            if downlink is None:
+                layouts[head << 11 | size].pack_into(
+                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
+                )
+            else:
+                numbered[head << 11 | size].pack_into(
+                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc,
+                    block[:5], downlink.next & 0xFFFF, block[7:], payload,
+                )  # fmt: skip
+            if orientation >= 0:
+                block = outlet.block
+            if pictures is not None and said is not None:
+                pictures.patch(buffer, end + 12 + head, said)
+            length[0] = 12 + head + size
+            status = protect(context, pointer + end if end else pointer, length)
+            if status:
+                tally.drop(refusal(status, "send_"))
                 continue
-        numbers = outlet.numbers
-        stamp = timestamp + outlet.timestamp_offset & 0xFFFFFFFF
-        if source >= numbers.floor:
-            out = source + numbers.offset
-            if out > numbers.highest:
-                numbers.highest = out
-                outlet.last_timestamp = stamp
-        else:
-            found = numbers.lookup(source)
-            if found is None:
-                tally.drop("before_switch")
+            total = length[0]
+            if downlink is not None:
+                downlink.note(total, now)
+            if alone:
+                if self._send(total, address):
+                    sent += 1
+                    octets += size
+                    wired += total
                 continue
-            out = found
-        head = outlet.head
-        if orientation != outlet.extra and outlet.extra_id:
-            outlet.set_extra(orientation)
-        _VARYING.pack_into(outlet.buffer, 1, marker | outlet.payload_type, out & 0xFFFF, stamp)
-        view = outlet.view
-        view[head : head + size] = payload
-        length = outlet.length
-        length[0] = head + size
-        status = protect(outlet.context, outlet.pointer, length)
-        if status:
-            tally.drop(refusal(status, "send_"))
-            continue
-        total = length[0]
+            octets += size
+            if not count:
+                segment = total
+            elif total > segment:
+                sent += self._burst(outlet, base, end, segment, count)
+                base, segment, count = end, total, 0
+            end += total
+            count += 1
+            wired += total
+            if total < segment or count == MAX_SEGMENTS or end > MAX_BURST:
+                sent += self._burst(outlet, base, end, segment, count)
+                base = end = count = 0
+        if count:
+            sent += self._burst(outlet, base, end, segment, count)
+        outlet.packets += sent
+        outlet.octets += octets
+        tally.packets_out += sent
+        tally.bytes_out += wired
+
+    def _send(self, size: int, address: Any) -> bool:
+        """One datagram from the beginning of the buffer."""
+        view = self._prefixes.get(size)
+        if view is None:
+            view = self._prefixes[size] = self._view[:size]
         try:
-            sendto(view[:total], outlet.address)
+            self._socket.sendto(view, address)
         except BlockingIOError:
-            tally.drop("send_buffer_full")
-            continue
+            self._tally.drop("send_buffer_full")
+            return False
         except OSError:
-            tally.drop("send_failed")
-            continue
-        outlet.packets += 1
-        outlet.octets += size
-        packets += 1
-        octets += total
-    tally.packets_out += packets
-    tally.bytes_out += octets
+            self._tally.drop("send_failed")
+            return False
+        return True
 
+    def _burst(self, outlet: Outlet, base: int, end: int, segment: int, count: int) -> int:
+        """buffer[base:end] as datagrams of `segment` octets; how many of them the kernel took."""
+        if count > 1 and outlet.segmentation:
+            try:
+                self._socket.sendmsg((self._view[base:end],), self._controls[segment], 0, outlet.address)
+                return count
+            except BlockingIOError:
+                self._tally.drop("send_buffer_full", count)
+                return 0
+            except OSError as error:
+                if error.errno not in _UNSEGMENTED:
+                    self._tally.drop("send_failed", count)
+                    return 0
+                outlet.segmentation = False  # until the subscriber moves to another address
+                self._tally.drop("segmentation_refused")
+        taken = 0
+        for at in range(base, end, segment):
+            try:
+                self._socket.sendto(self._view[at : min(at + segment, end)], outlet.address)
+                taken += 1
+            except BlockingIOError:
+                self._tally.drop("send_buffer_full")
+            except OSError:
+                self._tally.drop("send_failed")
+        return taken
 
-def swallow(stream: Stream, source: int) -> bool:
-    """Leave a padding-only packet out of every output; False if for some outlet it came too late for that."""
-    done = True
-    for outlet in stream.outlets:
-        if not outlet.waiting and not outlet.numbers.swallow(source):
-            done = False
-    return done
+    def replay(self, outlet: Outlet, max_age: float, now: float) -> None:
+        """Show a subscriber who was just attached the latest keyframe, if it is not older than `max_age` seconds.
 
-
-def resend(
-    outlet: Outlet, missing: Iterable[int], now: float, scratch: Scratch, sendto: SendTo, tally: Tally
-) -> None:
-    """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
-    stream = outlet.track.stream if outlet.track is not None else None
-    if stream is None or stream.ring is None or outlet.waiting or outlet.context is None:
-        tally.drop("nack_without_stream")
-        return
-    for number in missing:
-        source = outlet.numbers.source_of(number)
-        packet = stream.ring.get(source) if source is not None else None
-        if packet is None:
-            tally.drop("nack_too_late")
-            continue
-        last = outlet.resent.get(number)
-        if last is not None and now - last < RESEND_INTERVAL:
-            continue
-        if not outlet.resend_budget.take(now):
-            tally.drop("nack_over_budget")
+        With all that came since if that is little: then he is live. Otherwise he sees a still picture, and what
+        comes is held back until the live keyframe that is asked for; his numbers then go on without a hole.
+        The frames keep their order but not their distance: they end at now, so that the browser shows them at once.
+        """
+        stream = outlet.target
+        outlet.fresh = False
+        if stream is None or stream.opening is None or not outlet.waiting or outlet.context is None:
             return
-        if len(outlet.resent) > 1024:
-            outlet.resent.clear()
-        outlet.resent[number] = now
-        _resend_one(outlet, stream, number, packet, scratch, sendto, tally)
+        keyframe = stream.opening.packets() if now - stream.opening.arrived <= max_age else []
+        if not keyframe:
+            return
+        later = since(stream, keyframe[-1][0] + 1, now)
+        packets = keyframe + (later or [])
+        if not outlet.begin(stream, packets[0][0], packets[-1][1], packets[0][3], now):
+            self._tally.drop("codec_not_accepted")
+            return
+        frames = list(dict.fromkeys(packet[1] for packet in packets))
+        last = frames[-1]
+        outlet.timestamp_offset += len(frames) * _SQUEEZED  # begin continues after what was sent before
+        squeezed = {t: last - (len(frames) - 1 - at) * _SQUEEZED for at, t in enumerate(frames)}
+        outlet.replayed = {t: s + outlet.timestamp_offset for t, s in squeezed.items()}
+        self._described.clear()
+        self._deliver(outlet, [(p[0], squeezed[p[1]], *p[2:]) for p in packets])
+        if later is None:
+            outlet.wait(now)
+            outlet.source_ssrc = -1
+        elif outlet.asked:
+            stream.keyframe_wanted = False
 
+    def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
+        """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
+        stream = outlet.stream
+        tally = self._tally
+        if stream is None or stream.ring is None or outlet.context is None:
+            tally.drop("nack_without_stream")
+            return
+        for number in missing:
+            source = outlet.numbers.source_of(number)
+            data = stream.ring.get(source) if source is not None else None
+            packet = recall(stream, source or 0, data, now) if data is not None else None
+            if packet is None:
+                tally.drop("nack_too_late")
+                continue
+            last = outlet.resent.get(number)
+            if last is not None and now - last < RESEND_INTERVAL:
+                continue
+            if not outlet.resend_budget.take(now):
+                tally.drop("nack_over_budget")
+                return
+            if len(outlet.resent) > 1024:
+                outlet.resent.clear()
+            outlet.resent[number] = now
+            self._resend_one(outlet, number, packet)
 
-def _resend_one(
-    outlet: Outlet, stream: Stream, number: int, packet: bytes, scratch: Scratch, sendto: SendTo, tally: Tally
-) -> None:
-    try:
-        start, end, extension, profile = parse_payload(packet, len(packet))
-        values = stream.extensions.read(packet, extension, start, profile) if profile else NO_EXTENSIONS
-    except ParseError as error:
-        tally.drop(error.reason)
-        return
-    marker = packet[1] & 0x80
-    stamp = HEADER.unpack_from(packet)[3] + outlet.timestamp_offset & 0xFFFFFFFF
-    buffer, view = scratch.buffer, scratch.view
-    at = outlet.head
-    if outlet.extra_id and values[2] != outlet.extra:
-        outlet.set_extra(values[2])
-    view[HEADER.size : at] = outlet.view[HEADER.size : at]
-    if outlet.rtx_payload_type:
-        sequence = outlet.rtx_sequence
-        outlet.rtx_sequence = sequence + 1
-        HEADER.pack_into(
-            buffer, 0, 0x90, marker | outlet.rtx_payload_type, sequence & 0xFFFF, stamp, outlet.rtx_ssrc
+    def _resend_one(self, outlet: Outlet, number: int, packet: Packet) -> None:
+        _, timestamp, marker, payload, orientation, _ = packet
+        ssrc, kind, sequence = outlet.ssrc, outlet.payload_type, number
+        if outlet.rtx_payload_type:
+            ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
+            outlet.rtx_sequence += 1
+            payload = _NUMBER.pack(number) + payload
+        stamp = outlet.replayed.get(timestamp, timestamp + outlet.timestamp_offset) & 0xFFFFFFFF
+        block = outlet.block if orientation < 0 else outlet.oriented(orientation)
+        downlink = outlet.downlink
+        if downlink is not None:
+            block = block[:5] + _NUMBER.pack(downlink.next & 0xFFFF) + block[7:]
+        self._layouts[len(block) << 11 | len(payload)].pack_into(
+            self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
         )
-        _NUMBER.pack_into(buffer, at, number)
-        at += 2
-    else:
-        HEADER.pack_into(buffer, 0, 0x90, marker | outlet.payload_type, number, stamp, outlet.ssrc)
-    size = end - start
-    view[at : at + size] = packet[start:end]
-    total = scratch.protect(outlet.context, at + size)
-    if total < 0:
-        tally.drop(refusal(-total, "send_"))
-        return
-    try:
-        sendto(view[:total], outlet.address)
-    except OSError:
-        tally.drop("send_failed")
-        return
-    outlet.retransmitted += 1
-    tally.packets_out += 1
-    tally.bytes_out += total
+        said = describe(packet[3]) if outlet.pictures is not None else None
+        if outlet.pictures is not None and said is not None:
+            outlet.pictures.patch(self._buffer, 12 + len(block) + len(payload) - len(packet[3]), said)
+        self._length[0] = 12 + len(block) + len(payload)
+        status = wire.protect(outlet.context, self._pointer, self._length)
+        if status:
+            self._tally.drop(refusal(status, "send_"))
+        elif self._send(self._length[0], outlet.address):
+            if downlink is not None:
+                downlink.note(self._length[0], monotonic())
+            outlet.retransmitted += 1
+            self._tally.packets_out += 1
+            self._tally.bytes_out += self._length[0]
+
+    def probe(self, outlet: Outlet, octets: int) -> None:
+        """About so many octets of padding on the outlet's RTX stream, which a client ignores and reports."""
+        kind = next((rtx for _, rtx in outlet.payload_types.values() if rtx), 0)
+        downlink = outlet.downlink
+        if not kind or downlink is None or outlet.context is None:
+            return
+        while octets > 0:
+            block = outlet.block[:5] + _NUMBER.pack(downlink.next & 0xFFFF) + outlet.block[7:]
+            self._layouts[len(block) << 11 | len(_PADDING)].pack_into(
+                self._buffer, 0, 0xB0, kind, outlet.rtx_sequence & 0xFFFF, outlet.last_timestamp, outlet.rtx_ssrc,
+                block, _PADDING,
+            )  # fmt: skip
+            outlet.rtx_sequence += 1
+            self._length[0] = 12 + len(block) + len(_PADDING)
+            if wire.protect(outlet.context, self._pointer, self._length) or not self._send(
+                self._length[0], outlet.address
+            ):
+                return
+            downlink.note(self._length[0], monotonic())
+            octets -= self._length[0]
+            self._tally.packets_out += 1
+            self._tally.bytes_out += self._length[0]

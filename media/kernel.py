@@ -7,6 +7,7 @@ from pathlib import Path
 
 _RCVBUFFORCE = 33  # Linux SO_RCVBUFFORCE and SO_SNDBUFFORCE: beyond net.core.[rw]mem_max, for the privileged
 _SNDBUFFORCE = 32
+_UDP_SEGMENT = 103  # Linux 4.18
 
 
 def open_port(host: str, port: int, receive_bytes: int, send_bytes: int) -> socket.socket:
@@ -27,6 +28,16 @@ def open_port(host: str, port: int, receive_bytes: int, send_bytes: int) -> sock
         sock.close()
         raise
     return sock
+
+
+def segments(sock: socket.socket) -> bool:
+    """Whether the kernel cuts one send into datagrams for us. One that does not know the option must not be tried:
+    it would ignore the control message and send a single datagram of the whole burst."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
+    except OSError:
+        return False
+    return True
 
 
 def receive_buffer(sock: socket.socket) -> int:

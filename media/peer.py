@@ -8,11 +8,13 @@ from typing import Any
 from media.answer import Plan
 from media.api import Kind, MediaConfig, Slot
 from media.codec import ForwardedCodec
+from media.downlink import Downlink
 from media.feedback import ArrivalLog
 from media.limits import Bucket
-from media.rtp import ExtensionIds, ExtensionReader
+from media.outlet import Outlet
+from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
-from media.stream import Outlet, Stream, Track
+from media.stream import Stream, Track
 from media.wire import DtlsSession
 
 
@@ -31,6 +33,7 @@ class Peer:
         "checked_at",
         "config",
         "created_at",
+        "downlink",
         "dtls",
         "dtls_budget",
         "extensions",
@@ -40,6 +43,9 @@ class Peer:
         "joined_wall",
         "last_packet",
         "media_seconds",
+        "names_of",
+        "needed",
+        "numbered",
         "offer_session",
         "order",
         "outlets",
@@ -112,9 +118,15 @@ class Peer:
         self.tracks: dict[str, Track] = {}  # by mid
         self.streams: dict[int, Stream] = {}  # by SSRC
         self.repairs: dict[int, Stream] = {}  # by RTX SSRC
+        self.names_of: dict[
+            int, tuple[str, str, str]
+        ] = {}  # SSRC -> (mid, rid, repaired rid) as last announced
         self.ssrcs: set[int] = set()  # every SSRC that was ever one of these
         self.outlets: dict[str, Outlet] = {}  # by mid
         self.outlets_by_ssrc: dict[int, Outlet] = {}
+        self.numbered: set[str] = set()  # mids of the receive slots with transport-wide numbers
+        self.downlink = Downlink()
+        self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
         self.rtt = 0.0  # towards this client; 0 until a report tells
         self.apply(plan, now)
@@ -143,6 +155,9 @@ class Peer:
             gone.detach(now)
             del self.outlets_by_ssrc[gone.ssrc]
             self.shown.pop(mid, None)
+        self.numbered = {
+            mid for mid, s in receiving.items() if TRANSPORT_CC in (uri for _, uri in s.extensions)
+        }
         for mid, section in receiving.items():
             types = {c.codec.name: (c.offered.payload_type, c.rtx) for c in section.codecs}
             outlet = self.outlets.get(mid)
@@ -167,17 +182,26 @@ class Peer:
         ids = self.plan.extension_ids
         for outlet in self.outlets.values():
             if outlet.context is None:
-                outlet.open(self.send_context, self.address, ids.mid, ids.orientation)
+                transport = ids.transport_cc if outlet.mid in self.numbered else 0
+                outlet.open(
+                    self.send_context, self.address, ids.mid, ids.orientation, transport, self.downlink
+                )
 
     def move(self, address: Any) -> None:
         """Send to another address from now on."""
         self.address = address
         for outlet in self.outlets.values():
-            outlet.address = address
+            outlet.move(address)
 
     def bind(self, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float) -> str | None:
         """Connect an unknown SSRC (or a known one that changed its payload type) to its track; else the reason."""
-        mid, rid, _ = names
+        if names[0]:
+            if len(self.names_of) < self.config.max_ssrcs_per_peer:
+                self.names_of[ssrc] = names
+        else:
+            # Browsers name a stream until our first report acknowledges it, and not again after a BYE and a pause.
+            names = self.names_of.get(ssrc, names)
+        mid, rid, repaired_rid = names
         codec = self.payload_types.get(payload_type)
         repaired = self.repair_types.get(payload_type)
         if codec is None and repaired is None:
@@ -189,26 +213,31 @@ class Peer:
         if ssrc not in self.ssrcs and len(self.ssrcs) >= self.config.max_ssrcs_per_peer:
             return "rtp_too_many_ssrcs"
         if codec is None:
-            if track.stream is None or known is not None:
+            media = track.layers.get(repaired_rid or rid if track.rids else "")
+            if media is None or known is not None:
                 return "rtx_without_media"
-            self.repairs[ssrc] = track.stream
+            self.repairs[ssrc] = media
             self.ssrcs.add(ssrc)
             return None
         if codec.kind != track.kind:
             return "rtp_unknown_payload_type"
-        if track.rids and rid and rid != track.rids[0]:
-            return "rtp_layer_not_accepted"
         if known is not None:
             known.payload_type = payload_type
             known.codec = codec
-            track.bind(known, now)  # everybody starts anew, with the other codec
+            track.add(known, now)  # everybody starts anew, with the other codec
             return None
-        if track.stream is not None:
-            self._forget_stream(track.stream)
-        stream = Stream(track, ssrc, payload_type, codec, self.extensions, self.config.ring_packets)
+        if not track.rids:
+            rid = ""
+        elif rid not in track.rids:
+            return "rtp_layer_not_accepted" if rid else "rtp_unknown_ssrc"
+        former = track.layers.get(rid)
+        if former is not None:
+            self._forget_stream(former)
+            track.remove(former, now)
+        stream = Stream(track, ssrc, payload_type, codec, self.extensions, self.config.ring_packets, rid, now)
         self.streams[ssrc] = stream
         self.ssrcs.add(ssrc)
-        track.bind(stream, now)
+        track.add(stream, now)
         return None
 
     def _track_of(self, ssrc: int, mid: str, payload_type: int) -> Track | None:
@@ -234,16 +263,16 @@ class Peer:
         """The m-line no longer sends: nobody is subscribed to it any more."""
         for outlet in track.outlets:
             outlet.detach(now)
-        if track.stream is not None:
-            self._forget_stream(track.stream)
-            track.bind(None, now)
+        for stream in track.streams:
+            self._forget_stream(stream)
+            track.remove(stream, now)
 
     def end_stream(self, ssrc: int, now: float) -> None:
         """The client said BYE for this SSRC."""
         stream = self.streams.get(ssrc)
         if stream is not None:
             self._forget_stream(stream)
-            stream.track.bind(None, now)
+            stream.track.remove(stream, now)
 
     def show(self, tracks: dict[Kind, dict[SourceKey, Track]], now: float) -> bool:
         """Fill the receive slots from what the room offers (keys in order of preference); True if anything changed."""
@@ -257,8 +286,18 @@ class Peer:
             if outlet.track is not track:
                 outlet.detach(now)
                 if track is not None:
-                    outlet.attach(track)
+                    outlet.attach(track, now)
         return changed
+
+    def aim(self, now: float) -> None:
+        """Look again which layers are alive, and which of them each subscriber is sent."""
+        for track in self.tracks.values():
+            if track.rids:
+                for stream in track.streams:
+                    if stream.packets != stream.alive_packets:
+                        stream.alive_packets, stream.alive_at = stream.packets, now
+                for outlet in track.outlets:
+                    track.choose(outlet, now)
 
     def slots(self) -> tuple[Slot, ...]:
         """The receive slots in the order of the offer."""

@@ -38,6 +38,7 @@ def stats(peer: Peer) -> PeerStats:
             nacks=s.nacks,
             plis=s.plis,
             bitrate_bps=s.bitrate.bits_per_second,
+            rid=s.rid,
         )
         for s in peer.streams.values()
     ]
@@ -56,6 +57,7 @@ def stats(peer: Peer) -> PeerStats:
             nacks=o.nacks,
             plis=o.plis,
             bitrate_bps=o.bitrate.bits_per_second,
+            rid=o.stream.rid if o.stream is not None else "",
         )
         for o in peer.outlets.values()
     ]

@@ -10,12 +10,15 @@ from typing import Any, Protocol
 
 from media import wire
 from media.api import DELAY_EDGES
-from media.forward import fan_out, swallow
+from media.codec import VP8
+from media.forward import Sender
 from media.peer import Peer
+from media.replay import Opening
 from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Stream
 from media.tally import Tally
+from media.vp8 import header_at, keyframe_height
 
 TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
 LATE_LIMIT = 512  # a packet older than this is of no use to a decoder, nor to the ring
@@ -57,20 +60,32 @@ class Control(Protocol):
 class Receiver:
     """Owns the socket's receiving side. `on_readable` is the whole hot path."""
 
-    __slots__ = ("_batch", "_control", "_scratch", "_socket", "_tally", "_transport")
+    __slots__ = ("_batch", "_control", "_queued", "_scratch", "_sender", "_socket", "_tally", "_transport")
 
     def __init__(
-        self, sock: socket.socket, batch: int, tally: Tally, transport: Arrivals, control: Control
+        self,
+        sock: socket.socket,
+        batch: int,
+        tally: Tally,
+        transport: Arrivals,
+        control: Control,
+        sender: Sender,
     ) -> None:
         self._socket = sock
+        self._sender = sender
+        self._queued: list[Stream] = []  # streams with packets in their queues, in order of arrival
         self._batch = batch
         self._tally = tally
         self._transport = transport
         self._control = control
         self._scratch = Scratch()
 
-    def on_readable(self) -> None:
-        """Handle up to one batch of datagrams; the selector calls again while there are more."""
+    def on_readable(self) -> int:
+        """Handle up to one batch of datagrams; how many there were.
+
+        Media are read first and forwarded stream by stream afterwards: what a subscriber gets of a stream then
+        shares the look-ups, the cache lines and, with segmentation, the system call.
+        """
         receive: Callable[[bytearray], tuple[int, Any]] = self._socket.recvfrom_into
         buffer = self._scratch.buffer
         peers = self._transport.by_address
@@ -109,8 +124,22 @@ class Receiver:
                     self._transport.on_dtls(peer, bytes(buffer[:size]), address, now)
             else:
                 tally.drop("datagram_unknown")
+        if self._queued:
+            self.flush()
         tally.packets_in += count
         tally.bytes_in += octets
+        return count
+
+    def flush(self) -> None:
+        """Forward everything queued. Needed also before anything changes who gets what."""
+        queued, self._queued = self._queued, []
+        tally = self._tally
+        for stream in queued:
+            packets = stream.queue
+            self._sender.forward(stream)
+            delay = monotonic() - packets[0][5]  # of the oldest: no packet of the burst waited longer
+            tally.delay_counts[bisect_left(DELAY_EDGES, delay)] += len(packets)
+            tally.delay_sum += delay * len(packets)
 
     def _rtcp(self, peer: Peer | None, size: int, now: float) -> None:
         if peer is None:
@@ -126,6 +155,7 @@ class Receiver:
             self._tally.drop(refusal(status, "rtcp_"))
             return
         peer.last_packet = now
+        self.flush()
         self._control.on_rtcp(peer, self._scratch.view[: length[0]], now)
 
     def _rtp(self, peer: Peer | None, size: int, address: Any, now: float) -> None:
@@ -189,6 +219,7 @@ class Receiver:
             names = ("", "", "")
             if profile:
                 names = peer.extensions.text(buffer, extension, start, profile)
+            self.flush()
             refused = self._control.on_unknown_stream(peer, ssrc, payload_type, names, now)
             if refused is not None:
                 tally.drop(refused)
@@ -234,6 +265,7 @@ class Receiver:
                 stream.highest = number
             elif number > highest:
                 if stream.is_video and not stream.missing.gap(highest + 1, number, now):
+                    self.flush()
                     for outlet in stream.outlets:
                         outlet.wait(now)  # too much is gone to decode on; continue without a hole
                     stream.want_keyframe()
@@ -245,18 +277,36 @@ class Receiver:
                 stream.missing.arrived(number)
         stream.packets += 1
         stream.bytes += end - start
-        if stream.ring is not None and not stream.ring.store(number, bytes(data[:end])):
-            tally.drop("rtp_duplicate")
-            return
-        payload = data[start:end]
-        if stream.keyframe_wanted and stream.codec.keyframe(payload, 0, end - start):
-            stream.keyframe_wanted = False
-        if not stream.outlets or (start == end and swallow(stream, number)):
-            return
-        fan_out(stream, number, timestamp, marker, payload, orientation, now, self._socket.sendto, tally)
-        delay = monotonic() - now
-        tally.delay_counts[bisect_left(DELAY_EDGES, delay)] += 1
-        tally.delay_sum += delay
+        if stream.ring is not None:
+            packet = bytes(data[:end])
+            if not stream.ring.store(number, packet):
+                tally.drop("rtp_duplicate")
+                return
+            payload = packet[start:]
+            # Once per frame; all packets only while one is awaited, in case reordering put another one first.
+            if timestamp != stream.frame or stream.keyframe_wanted:
+                stream.frame = timestamp
+                if stream.codec.keyframe(payload, 0, end - start):
+                    stream.keyframe_wanted = False
+                    if stream.codec is VP8:
+                        self._measure(stream, payload, now)
+                    if stream.opening is None or stream.opening.timestamp != timestamp:
+                        stream.opening = Opening(timestamp, now)
+            if stream.opening is not None and stream.opening.timestamp == timestamp:
+                stream.opening.add((number, timestamp, marker, payload, orientation, now))
+        else:
+            payload = bytes(data[start:end])
+        if stream.outlets:
+            if not stream.queue:
+                self._queued.append(stream)
+            stream.queue.append((number, timestamp, marker, payload, orientation, now))
+
+    def _measure(self, stream: Stream, payload: bytes, now: float) -> None:
+        height = keyframe_height(payload, header_at(payload))
+        if height and height != stream.height:
+            stream.height = height
+            self.flush()
+            stream.track.sort(now)
 
     def _repaired(
         self,

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from media import rtcp
-from media.forward import SendTo, resend
+from media.forward import Sender
+from media.outlet import Outlet
 from media.peer import Peer
-from media.rtcp import Bye, KeyframeRequest, Nack, ReceiverReport, ReportBlock, SenderReport
-from media.srtp import Scratch
-from media.stream import Outlet, Stream
-from media.tally import Tally
+from media.rtcp import (
+    Bye,
+    KeyframeRequest,
+    Nack,
+    ReceiverReport,
+    Remb,
+    ReportBlock,
+    SenderReport,
+    TransportFeedback,
+)
+from media.stream import Stream
 
 MAX_COMPOUND = 1100  # bytes: with SRTCP's trailer and UDP/IPv6 headers still under 1,280
 MAX_BLOCKS = 31
@@ -16,14 +24,7 @@ ASSUMED_RTT = 0.05  # seconds, towards a client that has not reported yet
 MAX_NACKED = 64  # numbers in one NACK packet of ours
 
 
-def handle(
-    peer: Peer,
-    packets: list[rtcp.RtcpPacket],
-    now: float,
-    scratch: Scratch,
-    sendto: SendTo,
-    tally: Tally,
-) -> None:
+def handle(peer: Peer, packets: list[rtcp.RtcpPacket], now: float, sender: Sender) -> None:
     """Act on an authenticated compound packet from `peer`. SSRCs that are not its own business are ignored."""
     for packet in packets:
         match packet:
@@ -38,13 +39,19 @@ def handle(
                 outlet = peer.outlets_by_ssrc.get(ssrc)
                 if outlet is not None:
                     outlet.nacks += 1
-                    resend(outlet, missing, now, scratch, sendto, tally)
+                    sender.resend(outlet, missing, now)
             case KeyframeRequest(ssrc=ssrc):
                 outlet = peer.outlets_by_ssrc.get(ssrc)
                 if outlet is not None:
                     outlet.plis += 1
-                    if outlet.track is not None and outlet.track.stream is not None:
-                        outlet.track.stream.want_keyframe()
+                    stream = outlet.stream or outlet.target
+                    if stream is not None:
+                        stream.want_keyframe()
+            case TransportFeedback():
+                peer.downlink.on_feedback(packet, now)
+            case Remb(rate=rate):
+                if not peer.numbered:
+                    peer.downlink.on_remb(rate)
             case Bye(ssrcs=ssrcs):
                 for ssrc in ssrcs:
                     peer.end_stream(ssrc, now)
@@ -140,8 +147,8 @@ def _sender_report(outlet: Outlet, now: float, blocks: tuple[ReportBlock, ...]) 
 
     Keeping his NTP clock for all his streams is what lets the browser synchronise them.
     """
-    stream = outlet.track.stream if outlet.track is not None else None
-    if stream is None or outlet.waiting or not stream.report_ntp:
+    stream = outlet.stream
+    if stream is None or not stream.report_ntp:
         return None
     elapsed = now - stream.report_at
     ntp = stream.report_ntp + int(elapsed * (1 << 32)) & 0xFFFFFFFFFFFFFFFF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from media.api import Kind
+from media.outlet import Outlet
 from media.peer import Peer
 from media.slots import SourceKey
 from media.stream import Track
@@ -22,6 +23,10 @@ class Room:
             for peer in self.peers.values()
             if peer.send_context is not None and peer.show(self._tracks_for(peer), now)
         ]
+
+    def fresh(self) -> list[Outlet]:
+        """The outlets that `arrange` attached to something."""
+        return [o for peer in self.peers.values() for o in peer.outlets.values() if o.fresh]
 
     def _tracks_for(self, viewer: Peer) -> dict[Kind, dict[SourceKey, Track]]:
         """What the others publish, in the order they joined. Nobody gets his own media back, whichever tab sends it.

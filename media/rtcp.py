@@ -10,7 +10,8 @@ from media.rtp import Buffer, ParseError
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
 NACK, TRANSPORT_CC = 1, 15  # formats of RTPFB
-PLI, FIR = 1, 4  # formats of PSFB
+PLI, FIR, AFB = 1, 4, 15  # formats of PSFB
+MAX_STATUSES = 4096  # packets one transport feedback may speak of; run lengths make more very cheap to claim
 
 _HEAD = Struct("!BBH")
 _SENDER = Struct("!IQIII")
@@ -76,14 +77,31 @@ class Bye:
 
 
 @dataclass(frozen=True, slots=True)
+class TransportFeedback:
+    """From 16-bit number `base` on, when each packet arrived, in 250 us after `reference` (which counts 64 ms); None:
+    not received (draft-holmer-rmcat-transport-wide-cc-extensions-01)."""
+
+    base: int
+    reference: int
+    arrivals: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remb:
+    """The receiver estimates that it can take so many bits per second (draft-alvestrand-rmcat-remb-03)."""
+
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
-    """A well-formed packet we do not act on: SDES, REMB, XR, transport-cc from subscribers, APP."""
+    """A well-formed packet we do not act on: SDES, XR, APP."""
 
     packet_type: int
     count: int
 
 
-RtcpPacket = SenderReport | ReceiverReport | Nack | KeyframeRequest | Bye | Ignored
+RtcpPacket = SenderReport | ReceiverReport | Nack | KeyframeRequest | Bye | TransportFeedback | Remb | Ignored
 
 
 def parse(data: Buffer, length: int) -> list[RtcpPacket]:
@@ -145,8 +163,52 @@ def _parse_one(
             raise ParseError("rtcp_malformed")
         for place in range(at + 8, end, 8):
             packets.append(KeyframeRequest(_WORD.unpack_from(data, place)[0]))
+    elif packet_type == RTPFB and count == TRANSPORT_CC:
+        packets.append(_transport_feedback(data, at, end))
+    elif packet_type == PSFB and count == AFB and size >= 16 and bytes(data[at + 8 : at + 12]) == b"REMB":
+        mantissa = (data[at + 13] & 3) << 16 | data[at + 14] << 8 | data[at + 15]
+        packets.append(Remb(float(mantissa << (data[at + 13] >> 2))))
     else:
         packets.append(Ignored(packet_type, count))
+
+
+def _transport_feedback(data: Buffer, at: int, end: int) -> TransportFeedback:
+    if end - at < 16:
+        raise ParseError("rtcp_malformed")
+    base, count = _PAIR.unpack_from(data, at + 8)
+    reference = data[at + 12] << 16 | data[at + 13] << 8 | data[at + 14]
+    at += 16
+    if count > MAX_STATUSES:
+        raise ParseError("rtcp_malformed")
+    symbols: list[int] = []
+    while len(symbols) < count:
+        if at + 2 > end:
+            raise ParseError("rtcp_malformed")
+        chunk = data[at] << 8 | data[at + 1]
+        at += 2
+        if not chunk & 0x8000:
+            symbols += [chunk >> 13] * (chunk & 0x1FFF)
+        elif not chunk & 0x4000:
+            symbols += [chunk >> bit & 1 for bit in range(13, -1, -1)]
+        else:
+            symbols += [chunk >> bit & 3 for bit in range(12, -1, -2)]
+    del symbols[count:]
+    clock = 0
+    arrivals: list[int | None] = []
+    for symbol in symbols:
+        if symbol == 1:
+            if at >= end:
+                raise ParseError("rtcp_malformed")
+            clock += data[at]
+            at += 1
+        elif symbol == 2:
+            if at + 2 > end:
+                raise ParseError("rtcp_malformed")
+            delta = data[at] << 8 | data[at + 1]
+            clock += delta - ((delta & 0x8000) << 1)
+            at += 2
+        arrivals.append(clock if symbol in (1, 2) else None)
+    return TransportFeedback(base, reference, tuple(arrivals))
 
 
 def _blocks(data: Buffer, at: int, count: int) -> tuple[ReportBlock, ...]:

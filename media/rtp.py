@@ -132,26 +132,32 @@ class ExtensionReader:
 
     A client's packets repeat a handful of shapes. Each is parsed once into a mask over the id/length octets and
     three shifts; a later packet of the same size whose masked octets agree has exactly that shape, and costs one
-    conversion and a few shifts in place of a loop over its octets.
+    conversion and a few shifts in place of a loop over its octets. Audio and video often have blocks of one size,
+    so a few shapes are kept for each.
     """
 
     __slots__ = ("_ids", "_layouts")
 
-    MAX_LAYOUTS = 64  # a client that sends more shapes than this is parsed slowly, nothing worse
+    MAX_LAYOUTS = 64  # sizes; a client that sends more shapes than this is parsed slowly, nothing worse
+    MAX_SHAPES = 6  # of one size
 
     def __init__(self, ids: ExtensionIds) -> None:
         self._ids = ids
-        self._layouts: dict[int, _Layout] = {}
+        self._layouts: dict[int, list[_Layout]] = {}
 
     def read(self, data: Buffer, start: int, end: int, profile: int) -> tuple[int, int, int]:
         """(transport-cc number, audio level octet, orientation octet), -1 for what is absent. Raises ParseError."""
         value = int.from_bytes(data[start:end], "big")
         key = profile << 16 | (end - start)
-        layout = self._layouts.get(key)
-        if layout is None or value & layout.mask != layout.want:
+        for layout in self._layouts.get(key, ()):
+            if value & layout.mask == layout.want:
+                break
+        else:
             layout = self._learn(data, start, end, profile, value)
             if len(self._layouts) < self.MAX_LAYOUTS or key in self._layouts:
-                self._layouts[key] = layout
+                shapes = self._layouts.setdefault(key, [])
+                shapes.insert(0, layout)
+                del shapes[self.MAX_SHAPES :]
         return (
             value >> layout.transport & 0xFFFF if layout.transport >= 0 else -1,
             value >> layout.level & 0xFF if layout.level >= 0 else -1,

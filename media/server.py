@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from time import monotonic
 
-from media import kernel, presence, reports, rtcp
+from media import allocate, kernel, presence, reports, rtcp
 from media.answer import Plan, plan, write_answer
 from media.api import (
     Counters,
@@ -22,22 +22,25 @@ from media.api import (
     PeerLeft,
     PeerStats,
     PresenceSample,
+    SlotPaused,
     SlotsChanged,
 )
+from media.forward import Sender
 from media.peer import Peer
 from media.receive import Receiver
 from media.room import Room
 from media.rtp import ParseError
 from media.sdp import parse_offer
-from media.srtp import Scratch
 from media.tally import Tally
 from media.transport import Transport
+from media.wakeup import Wakeups
 from media.wire import DtlsSession, DtlsState, context_of
 
 logger = logging.getLogger("visavis.media")
 
 TICK = 0.02  # seconds: the finest schedule there is, that of NACKs
 STALL = 0.5  # seconds: a tick this late means that packets are waiting unread, so silence proves nothing
+AIM_TICKS = 5  # layers that came or went are noticed within a tenth of a second
 TIMEOUT_TICKS = 12  # silence and ICE time-outs are looked at every quarter of a second
 
 
@@ -59,17 +62,21 @@ class MediaServer:
         self._on_event = on_event
         self._events: list[MediaEvent] = []
         self._tally = Tally()
-        self._scratch = Scratch()
         self._rooms: dict[str, Room] = {}
         self._peers: dict[int, Peer] = {}  # by join order
         self._next_order = 0
         self._transport = Transport(sock, config, self._tally, self._on_dtls_change)
-        self._receiver = Receiver(sock, config.batch_datagrams, self._tally, self._transport, self)
+        self._sender = Sender(sock, self._tally, config.segmentation and kernel.segments(sock))
+        self._receiver = Receiver(
+            sock, config.batch_datagrams, self._tally, self._transport, self, self._sender
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
         self._ticked_at = monotonic()
         self._closed = False
-        self._loop.add_reader(sock, self._receiver.on_readable)
+        self._wakeups = Wakeups(
+            self._loop, sock, self._receiver.on_readable, config.batch_datagrams, config.coalesce_seconds
+        )
 
     @classmethod
     async def start(
@@ -131,6 +138,18 @@ class MediaServer:
         if peer is not None:
             self._close_peer(peer, reason, monotonic())
 
+    def want(self, room_id: str, peer_id: str, mid: str, height: int | None) -> None:
+        """How many lines of picture a peer wants in its receive slot `mid`: None the best there is (the default),
+        0 nothing for now. Of a simulcast source it gets the smallest layer that fills them. Nothing happens if
+        there is no such slot."""
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        outlet = peer.outlets.get(mid) if peer is not None else None
+        if outlet is not None and outlet.wanted != height:
+            outlet.wanted = height
+            if outlet.track is not None:
+                outlet.track.choose(outlet, monotonic())
+
     def presence(self, room_id: str) -> tuple[PresenceSample, ...]:
         """Every peer of the room, also those that are silent or still connecting."""
         room = self._rooms.get(room_id)
@@ -179,7 +198,7 @@ class MediaServer:
             self._close_peer(peer, LeaveReason.SERVER_STOP, monotonic())
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._socket)
+        self._wakeups.stop()
         await self._transport.drain(timeout=2)
         self._deliver()
         self._socket.close()
@@ -193,7 +212,7 @@ class MediaServer:
         except ParseError as error:
             self._tally.drop(error.reason)
             return
-        reports.handle(peer, packets, now, self._scratch, self._socket.sendto, self._tally)
+        reports.handle(peer, packets, now, self._sender)
 
     def on_first_packet(self, peer: Peer, now: float) -> None:
         """The peer is present from now on."""
@@ -286,7 +305,10 @@ class MediaServer:
     def _arrange(self, room_id: str, now: float) -> None:
         room = self._rooms.get(room_id)
         if room is not None:
-            for peer in room.arrange(now):
+            changed = room.arrange(now)
+            for outlet in room.fresh():
+                self._sender.replay(outlet, self._config.keyframe_cache_seconds, now)
+            for peer in changed:
                 self._emit(SlotsChanged(room_id, peer.peer_id, peer.slots()))
 
     # Timers.
@@ -310,15 +332,32 @@ class MediaServer:
                 continue
             turn = self._ticks + peer.order
             if peer.streams:
+                if turn % AIM_TICKS == 0:
+                    peer.aim(now)
                 self._transport.send_rtcp(
                     peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
                 )
                 if turn % feedback_every == 0:
                     self._transport.send_rtcp(peer, reports.feedback(peer))
+            if peer.downlink.limited:
+                self._allocate(peer, now, turn % AIM_TICKS == 0)
             if turn % report_every == 0:
                 self._transport.send_rtcp(peer, reports.reports(peer, now))
         if self._ticks % TIMEOUT_TICKS == 0 and not stalled:
             self._time_out(now)
+
+    def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
+        """A narrow line: choose what goes over it, and probe whether it has become wider."""
+        downlink = peer.downlink
+        outlets = list(peer.outlets.values())
+        if anew:
+            changed, peer.needed = allocate.apply(outlets, downlink, now)
+            for outlet in changed:
+                self._emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
+        if downlink.wants_probe(peer.needed, now):
+            probed = next((o for o in outlets if o.kind == "video" and o.track is not None), None)
+            if probed is not None:
+                self._sender.probe(probed, int(downlink.probe_extra / 8 * TICK))
 
     def _time_out(self, now: float) -> None:
         for peer in list(self._peers.values()):

@@ -32,6 +32,26 @@ KEYFRAME = b"\x10\x00\x9d\x01\x2a" + bytes(40)  # VP8: S set, partition 0, P bit
 DELTA = b"\x10\x01" + bytes(40)
 
 
+def vp8(
+    picture: int,
+    tl0: int,
+    temporal: int = 0,
+    *,
+    key: bool = False,
+    height: int = 0,
+    sync: bool = False,
+    begins: bool = True,
+    body: bytes = b"",
+) -> bytes:
+    """A VP8 payload with Chromium's descriptor: 15-bit picture id, TL0PICIDX, TID, Y."""
+    head = bytes((0x90 if begins else 0x80, 0xE0, 0x80 | picture >> 8 & 0x7F, picture & 0xFF, tl0 & 0xFF,
+                  temporal << 6 | sync << 5))  # fmt: skip
+    if not begins:
+        return head + body
+    start = b"\0\0\0\x9d\x01\x2a\x40\x01" + height.to_bytes(2, "little") if key else b"\1\0\0"
+    return head + start + body
+
+
 def section(
     mid: str, kind: str, direction: str, *, rtx: bool = True, extra: tuple[str, ...] = ()
 ) -> list[str]:
@@ -116,14 +136,18 @@ def rtp(
     payload: bytes,
     *,
     mid: str = "",
+    rid: str = "",
     level: int | None = None,
     transport: int | None = None,
     padding: int = 0,
+    marker: bool = False,
 ) -> bytes:
     """A plain RTP packet with the extensions of `EXTENSIONS`."""
     elements: list[tuple[int, bytes]] = []
     if mid:
         elements.append((EXTENSIONS[MID], mid.encode()))
+    if rid:
+        elements.append((EXTENSIONS[RID], rid.encode()))
     if level is not None:
         elements.append((EXTENSIONS[AUDIO_LEVEL], bytes((level,))))
     if transport is not None:
@@ -132,7 +156,7 @@ def rtp(
     first = 0x80 | (0x10 if block else 0) | (0x20 if padding else 0)
     tail = bytes(padding - 1) + bytes((padding,)) if padding else b""
     return (
-        HEADER.pack(first, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
+        HEADER.pack(first, payload_type | marker << 7, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
         + block
         + payload
         + tail
@@ -178,6 +202,7 @@ class Client(asyncio.DatagramProtocol):
         self._changed = asyncio.Event()
         self._checks: dict[bytes, asyncio.Future[stun.Message]] = {}
         self._link = _Link(self)
+        self._early: list[bytes] = []  # media that overtook the end of the handshake
         self.dtls = RTCDtlsTransport(self._link, [self.certificate])  # type: ignore[arg-type]
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -247,6 +272,7 @@ class Client(asyncio.DatagramProtocol):
             self.dtls.start(RTCDtlsParameters([RTCDtlsFingerprint(algorithm=algorithm, value=value)])), 10
         )
         assert self.dtls.state == "connected"
+        self._catch_up()
 
     async def close(self) -> None:
         """Vanish without a word."""
@@ -279,6 +305,11 @@ class Client(asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         pass
 
+    def _catch_up(self) -> None:
+        early, self._early = self._early, []
+        for data in early:
+            self.datagram_received(data, None)
+
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if data[0] < 4:
             message = stun.parse_message(data)
@@ -289,6 +320,10 @@ class Client(asyncio.DatagramProtocol):
             self._link.queue.put_nowait(data)
         elif self.dtls.state != "connected":
             self.unreadable += 1
+            self._early.append(data)
+        elif self._early:
+            self._early.append(data)
+            self._catch_up()
         elif 192 <= data[1] <= 223:
             plain = self.dtls._rx_srtp.unprotect_rtcp(data)
             self.raw_rtcp.append(plain)

@@ -26,7 +26,7 @@ async function negotiate(name, options) {
   await pc.setRemoteDescription(await post(query, offer));
 }
 
-async function join(name, query, {send = true, slots = 2, both = false, simulcast = false} = {}) {
+async function join(name, query, {send = true, slots = 2, both = false, simulcast = false, large = false} = {}) {
   const pc = new RTCPeerConnection();
   const tracks = [];
   pcs[name] = {pc, query, tracks};
@@ -39,12 +39,12 @@ async function join(name, query, {send = true, slots = 2, both = false, simulcas
   };
   if (send) {
     const media = await navigator.mediaDevices.getUserMedia(
-      {audio: true, video: {width: 640, height: 360, frameRate: 30}});
+      {audio: true, video: {width: large ? 1280 : 640, height: large ? 720 : 360, frameRate: 30}});
     pcs[name].media = media;
     const direction = both ? 'sendrecv' : 'sendonly';
     pc.addTransceiver(media.getAudioTracks()[0], {direction});
-    pc.addTransceiver(media.getVideoTracks()[0], simulcast
-      ? {direction, sendEncodings: [{rid: 'f'}, {rid: 'h', scaleResolutionDownBy: 2}]} : {direction});
+    const layers = [1, 2, 4].map((by, i) => ({rid: 'fhq'[i], scaleResolutionDownBy: by}));
+    pc.addTransceiver(media.getVideoTracks()[0], simulcast ? {direction, sendEncodings: layers} : {direction});
   }
   for (let i = 0; i < slots; i++) {
     pc.addTransceiver('audio', {direction: 'recvonly'});

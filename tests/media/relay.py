@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Self
 
 
 class _Port(asyncio.DatagramProtocol):
@@ -37,7 +37,7 @@ class LossyRelay:
         self.lost_up = self.lost_down = 0
         self.port = 0
 
-    async def __aenter__(self) -> LossyRelay:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._outside, _ = await loop.create_datagram_endpoint(
             lambda: _Port(self, outside=True), local_addr=("127.0.0.1", 0)
@@ -63,7 +63,7 @@ class LossyRelay:
     def down(self, data: bytes, client: Any) -> None:
         if self._loses("down", data):
             self.lost_down += 1
-        elif self._outside is not None:
+        elif self._outside is not None and not self._outside.is_closing():
             self._outside.sendto(data, client)
 
     async def _open(self, client: Any, first: bytes) -> None:
@@ -78,3 +78,23 @@ class LossyRelay:
             return False
         self._counts[direction] += 1
         return self._counts[direction] % self._every == 0
+
+
+class NarrowRelay(LossyRelay):
+    """Loses nothing of its own accord, but lets only `rate` bits per second down, behind a queue of `queue` seconds."""
+
+    def __init__(self, server_port: int, rate: float, queue: float = 0.3) -> None:
+        super().__init__(server_port, every=1 << 30)
+        self.rate = rate
+        self._queue = queue
+        self._free = 0.0
+        self.overflowed = 0
+
+    def down(self, data: bytes, client: Any) -> None:
+        loop = asyncio.get_running_loop()
+        start = max(loop.time(), self._free)
+        if start - loop.time() > self._queue:
+            self.overflowed += 1
+            return
+        self._free = start + len(data) * 8 / self.rate
+        loop.call_at(self._free, super().down, data, client)

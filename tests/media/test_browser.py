@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page
 from media import LeaveReason, PeerClosed, PeerJoined, PeerLeft
 from tests.media.conftest import MakeWorld, World
 from tests.media.page import application
-from tests.media.relay import LossyRelay
+from tests.media.relay import LossyRelay, NarrowRelay
 
 pytestmark = pytest.mark.browser
 
@@ -116,18 +116,34 @@ async def test_a_crashed_tab_is_noticed_by_its_silence(make_world: MakeWorld, ch
         assert world.all(PeerClosed)[0].reason is LeaveReason.ICE_TIMEOUT
 
 
-async def test_sendrecv_lines_and_a_simulcast_offer(world: World, chromium: Browser) -> None:
+async def test_sendrecv_lines(world: World, chromium: Browser) -> None:
     async with site(world) as address:
         ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
         await join(ann, "ann", options={"both": True, "slots": 0})
-        await join(zoe, "zoe", options={"simulcast": True, "slots": 1})
+        await join(zoe, "zoe", options={"slots": 1})
         report = await until(ann, f"{VIDEO_RUNS} && {AUDIO_HEARD}")
         assert {i["mid"] for i in report["inbound"].values()} == {"0", "1"}  # on the m-lines it also sends on
-        report = await until(zoe, f"{VIDEO_RUNS} && {AUDIO_HEARD}")
-        sending = [
-            s["rid"] for s in report["outbound"].values() if s.get("rid") and s["active"] and s["packetsSent"]
-        ]
-        assert sending == ["f"]  # of a simulcast offer the first layer is accepted
+        await until(zoe, f"{VIDEO_RUNS} && {AUDIO_HEARD}")
+
+
+async def test_simulcast_layers_switch_without_loss(world: World, chromium: Browser) -> None:
+    """The receiver gets the best layer, on demand a smaller one, and the best again; nothing is lost or frozen."""
+    async with site(world) as address:
+        ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
+        await join(zoe, "zoe", options={"send": False, "slots": 1})
+        await join(ann, "ann", options={"simulcast": True, "slots": 0, "large": True})
+        await until(ann, "['f', 'h', 'q'].every(rid => (r.outbound['1' + rid] || {}).framesSent > 15)")
+        report = await until(zoe, "(r.inbound['1'] || {}).frameHeight === 720")
+        for height, shown in ((180, 180), (300, 360), (None, 720)):
+            before = report["inbound"]["1"]["framesDecoded"]
+            world.server.want("room", "zoe", "1", height)
+            report = await until(
+                zoe, f"r.inbound['1'].frameHeight === {shown} && r.inbound['1'].framesDecoded > {before + 10}"
+            )
+        video = report["inbound"]["1"]
+        assert video["packetsLost"] <= 0
+        assert video["freezeCount"] == 0
+        assert video["pliCount"] == 0
 
 
 async def test_loss_is_repaired_in_both_directions(world: World, chromium: Browser) -> None:
@@ -158,3 +174,43 @@ async def test_a_page_that_only_looks_on(world: World, chromium: Browser) -> Non
         await until(guest, VIDEO_RUNS)
         assert {e.participant_id for e in world.all(PeerJoined)} == {"ann"}  # he sends nothing: not present
         await asyncio.gather(ann.close(), guest.close())
+
+
+async def test_a_late_joiner_is_shown_the_cached_keyframe(make_world: MakeWorld, chromium: Browser) -> None:
+    """zoe joins right after kim's joining has brought a keyframe: what she sees first is replayed, nobody is asked."""
+    world = await make_world(
+        keyframe_interval_seconds=60.0
+    )  # one request, and no other for the rest of the test
+    async with site(world) as address:
+        ann, kim, zoe = [await open_page(chromium, address) for _ in range(3)]
+        await join(ann, "ann")
+        await join(kim, "kim", options={"send": False, "slots": 1})
+        await until(kim, "Object.values(r.inbound).some(i => i.kind === 'video' && i.framesDecoded > 0)")
+        await join(zoe, "zoe", options={"send": False, "slots": 1})
+        report = await until(
+            zoe, "Object.values(r.inbound).some(i => i.kind === 'video' && i.framesDecoded > 0)"
+        )
+        (video,) = [i for i in report["inbound"].values() if i["kind"] == "video"]
+        assert video["packetsLost"] <= 0
+        stats = {s.participant_id: s for s in world.server.peer_stats("room")}
+        assert next(s for s in stats["ann"].streams if s.kind == "video").plis <= 1
+
+
+async def test_layers_follow_the_width_of_the_line(world: World, chromium: Browser) -> None:
+    """zoe's line is cut to 250 kb/s and widened again: a smaller layer, then the best one, and no long freeze."""
+    async with site(world) as address, NarrowRelay(world.server.port, rate=20e6) as relay:
+        ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
+        await zoe.evaluate("port => { window.relayPort = port }", relay.port)
+        await join(zoe, "zoe", options={"send": False, "slots": 1})
+        await join(ann, "ann", options={"simulcast": True, "slots": 0, "large": True})
+        await until(zoe, "(r.inbound['1'] || {}).frameHeight === 720 && r.inbound['1'].framesDecoded > 60")
+        relay.rate = 250e3
+        started = time.monotonic()
+        report = await until(zoe, "r.inbound['1'].frameHeight < 720")
+        shrunk = time.monotonic() - started
+        before = report["inbound"]["1"]["framesDecoded"]
+        await until(zoe, f"r.inbound['1'].framesDecoded > {before + 45}")
+        relay.rate = 20e6
+        started = time.monotonic()
+        await zoe.evaluate("until('pc', \"r.inbound['1'].frameHeight === 720\", 40000)")
+        print(f"smaller layer after {shrunk:.1f} s, the best again after {time.monotonic() - started:.1f} s")

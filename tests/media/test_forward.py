@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from typing import Any
 
 from hypothesis import given
@@ -10,10 +12,10 @@ from pylibsrtp import Policy, Session
 
 from media import wire
 from media.codec import OPUS, VP8
-from media.forward import fan_out, resend, swallow
+from media.forward import Sender
+from media.outlet import Outlet
 from media.rtp import HEADER, ExtensionIds, ExtensionReader, parse_extensions, parse_payload
-from media.srtp import Scratch
-from media.stream import Outlet, Stream, Track
+from media.stream import Stream, Track
 from media.tally import Tally
 from tests.media.client import DELTA, KEYFRAME
 
@@ -50,6 +52,8 @@ class Network:
     def __init__(self, *subscribers: Subscriber) -> None:
         self.by_address = {s.outlet.address: s for s in subscribers}
         self.full: set[Any] = set()
+        self.refuses: int | None = None  # errno of segmented sending
+        self.bursts: list[int] = []  # datagrams in each
 
     def sendto(self, data: memoryview, address: Any) -> int:
         if address in self.full:
@@ -57,11 +61,41 @@ class Network:
         self.by_address[address].take(data)
         return len(data)
 
+    def sendmsg(self, buffers: Any, ancillary: Any, flags: int, address: Any) -> int:
+        """Cuts as the kernel does: segments of the asked size, the last one shorter."""
+        (data,) = buffers
+        ((level, kind, value),) = ancillary
+        assert (level, kind, flags) == (17, 103, 0)
+        size = int.from_bytes(value, sys.byteorder)
+        if self.refuses is not None:
+            raise OSError(self.refuses, "refused")
+        self.bursts.append(-(-len(data) // size))
+        assert 1 < self.bursts[-1] <= 64 and len(data) <= 65507
+        for at in range(0, len(data), size):
+            self.sendto(data[at : at + size], address)
+        return len(data)
+
+
+def forward(
+    stream: Stream,
+    number: int,
+    timestamp: int,
+    payload: bytes,
+    sender: Sender,
+    now: float = 1.0,
+    *,
+    marker: int = 0,
+    orientation: int = -1,
+) -> None:
+    """One packet as a batch of its own."""
+    stream.queue.append((number, timestamp, marker, payload, orientation, now))
+    sender.forward(stream)
+
 
 def source(ssrc: int, codec: Any = VP8) -> Stream:
     track = Track("someone", "1", codec.kind, 0, ())
     stream = Stream(track, ssrc, 96, codec, ExtensionReader(ExtensionIds(orientation=5)), 256)
-    track.bind(stream, 0.0)
+    track.add(stream, 0.0)
     return stream
 
 
@@ -77,6 +111,7 @@ def test_a_subscribers_video_is_gapless_and_monotonous(
     viewer = Subscriber()
     network = Network(viewer)
     tally = Tally()
+    sender = Sender(network, tally, True)
     streams = [source(1000), source(2000)]
     numbers = [start + 0x10000 for start in starts]
     stamps = [base, base ^ 0x5555_5555]
@@ -102,10 +137,10 @@ def test_a_subscribers_video_is_gapless_and_monotonous(
             hole += started
             continue
         if step == "padding":
-            assert swallow(stream, number)
+            forward(stream, number, stamp, b"", sender, now)
             continue
         payload = (KEYFRAME if step == "key" else DELTA) + b"%d" % count
-        fan_out(stream, number, stamp, 0, memoryview(payload), -1, now, network.sendto, tally)
+        forward(stream, number, stamp, payload, sender, now)
         if step == "key" or started:
             sent.append((hole if started else 0, payload, active))
             started, hole = True, 0
@@ -126,7 +161,7 @@ def test_one_full_buffer_does_not_stop_the_others() -> None:
     network.full = {110}
     tally = Tally()
     for number in range(5):
-        fan_out(stream, number, 0, 0, memoryview(KEYFRAME), -1, 1.0, network.sendto, tally)
+        forward(stream, number, 0, KEYFRAME, Sender(network, tally, True))
     assert [len(v.got) for v in viewers] == [5, 0, 5]
     assert tally.drops == {"send_buffer_full": 5}
     assert tally.packets_out == 10
@@ -138,7 +173,7 @@ def test_a_codec_the_subscriber_did_not_accept_is_not_sent() -> None:
     stream = source(1)
     viewer.outlet.attach(stream.track)
     tally = Tally()
-    fan_out(stream, 1, 0, 0, memoryview(KEYFRAME), -1, 1.0, Network(viewer).sendto, tally)
+    forward(stream, 1, 0, KEYFRAME, Sender(Network(viewer), tally, True))
     assert viewer.got == [] and tally.drops == {"codec_not_accepted": 1}
 
 
@@ -146,19 +181,18 @@ def test_late_packets_take_their_old_numbers() -> None:
     viewer = Subscriber()
     stream = source(1)
     viewer.outlet.attach(stream.track)
-    network, tally = Network(viewer), Tally()
+    tally = Tally()
+    sender = Sender(Network(viewer), tally, True)
 
-    def forward(number: int, payload: bytes = DELTA) -> None:
-        fan_out(
-            stream, number, number, 0, memoryview(payload + b"%d" % number), -1, 1.0, network.sendto, tally
-        )
+    def one(number: int, payload: bytes = DELTA) -> None:
+        forward(stream, number, number, payload + b"%d" % number if payload else b"", sender)
 
-    forward(10, KEYFRAME)
-    forward(12)
-    assert swallow(stream, 13)
-    forward(14)
-    forward(11)  # from before the padding
-    forward(9)  # from before the keyframe: of no use
+    one(10, KEYFRAME)
+    one(12)
+    one(13, b"")  # padding
+    one(14)
+    one(11)  # from before the padding
+    one(9)  # from before the keyframe: of no use
     first = viewer.got[0][2]
     assert [(g[2] - first, g[4][len(DELTA) :]) for g in viewer.got[1:]] == [
         (2, b"12"),
@@ -173,9 +207,8 @@ def test_orientation_is_passed_on_only_where_it_was() -> None:
     stream = source(1)
     viewer.outlet.attach(stream.track)
     for number, orientation in enumerate([-1, 3, -1, 0]):
-        fan_out(
-            stream, number, 0, 0x80, memoryview(KEYFRAME), orientation, 1.0, Network(viewer).sendto, Tally()
-        )
+        sender = Sender(Network(viewer), Tally(), True)
+        forward(stream, number, 0, KEYFRAME, sender, marker=0x80, orientation=orientation)
     assert [g[5] for g in viewer.got] == [{4: b"7"}, {4: b"7", 5: b"\3"}, {4: b"7"}, {4: b"7", 5: b"\0"}]
     assert all(g[1] == 0x80 | 120 for g in viewer.got)
 
@@ -184,7 +217,7 @@ def test_audio_starts_with_any_packet() -> None:
     viewer = Subscriber("audio")
     stream = source(1, OPUS)
     viewer.outlet.attach(stream.track)
-    fan_out(stream, 5, 960, 0, memoryview(b"sound"), -1, 1.0, Network(viewer).sendto, Tally())
+    forward(stream, 5, 960, b"sound", Sender(Network(viewer), Tally(), True))
     assert [(g[1], g[4], g[5]) for g in viewer.got] == [(110, b"sound", {4: b"7"})]
 
 
@@ -195,19 +228,20 @@ def test_what_is_asked_for_again_is_what_was_sent(asked: set[int], with_rtx: boo
     # A real client has not received what it asks for again; this one has, so it gets a replay-free session.
     stream = source(1)
     viewer.outlet.attach(stream.track)
-    network, tally = Network(viewer), Tally()
+    tally = Tally()
+    sender = Sender(Network(viewer), tally, True)
     assert stream.ring is not None
     for number in range(25):
         payload = KEYFRAME + b"%d" % number
         packet = HEADER.pack(0x80, 96, number, number * 3000, 1) + payload
         stream.ring.store(number, packet)
-        fan_out(stream, number, number * 3000, 0, memoryview(payload), -1, 1.0, network.sendto, tally)
+        forward(stream, number, number * 3000, payload, sender)
     original = {g[2]: g for g in viewer.got}
     first = viewer.got[0][2]
     viewer.got.clear()
     viewer.receiver = Session(Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND))
     wanted = [first + place & 0xFFFF for place in sorted(asked)]
-    resend(viewer.outlet, wanted, 2.0, Scratch(), network.sendto, tally)
+    sender.resend(viewer.outlet, wanted, 2.0)
     known = [n for n in wanted if n in original]
     assert len(viewer.got) == len(known)
     for number, again in zip(known, viewer.got, strict=True):
@@ -218,5 +252,54 @@ def test_what_is_asked_for_again_is_what_was_sent(asked: set[int], with_rtx: boo
             assert again == original[number]
     assert tally.drops.get("nack_too_late", 0) == len(wanted) - len(known)
     # Asked twice in a moment, sent once.
-    resend(viewer.outlet, wanted, 2.01, Scratch(), network.sendto, tally)
+    sender.resend(viewer.outlet, wanted, 2.01)
     assert len(viewer.got) == len(known)
+
+
+SIZES = st.lists(st.one_of(st.sampled_from([60, 900, 900, 900, 901]), st.integers(1, 1400)), max_size=150)
+
+
+@given(SIZES, st.sampled_from([None, errno.EINVAL, errno.EIO, errno.EMSGSIZE]), st.booleans())
+def test_bursts_arrive_as_single_packets_do(
+    sizes: list[int], refuses: int | None, segmentation: bool
+) -> None:
+    viewers = [Subscriber(ssrc=100 + 10 * i) for i in range(2)]
+    network, tally = Network(*viewers), Tally()
+    network.refuses = refuses
+    stream = source(1)
+    for viewer in viewers:
+        viewer.outlet.attach(stream.track)
+    payloads = [KEYFRAME] + [bytes((number & 0xFF,)) * size for number, size in enumerate(sizes)]
+    stream.queue = [(10 + n, n * 3000, 0, payload, -1, 1.0) for n, payload in enumerate(payloads)]
+    Sender(network, tally, segmentation).forward(stream)
+    for viewer in viewers:
+        assert [g[4] for g in viewer.got] == payloads
+        first = viewer.got[0][2]
+        assert [g[2] - first & 0xFFFF for g in viewer.got] == list(range(len(payloads)))
+        assert viewer.outlet.packets == len(payloads)
+        assert viewer.outlet.octets == sum(map(len, payloads))
+    assert tally.packets_out == 2 * len(payloads)
+    refusals = tally.drops.pop("segmentation_refused", 0)
+    assert tally.drops == {}
+    assert refusals == sum(not v.outlet.segmentation for v in viewers)  # tried once for each path
+    if not segmentation or refuses is not None:
+        assert network.bursts == []
+
+
+def test_equal_packets_leave_in_one_burst_with_a_shorter_last() -> None:
+    viewer = Subscriber()
+    network, tally = Network(viewer), Tally()
+    stream = source(1)
+    viewer.outlet.attach(stream.track)
+    payloads = [KEYFRAME + bytes(500)] * 70 + [DELTA] + [DELTA * 2, DELTA * 3]
+    stream.queue = [(10 + n, 0, 0, payload, -1, 1.0) for n, payload in enumerate(payloads)]
+    Sender(network, tally, True).forward(stream)
+    assert network.bursts == [64, 7]  # 64 is the kernel's limit; the two larger ones at the end go alone
+    assert [g[4] for g in viewer.got] == payloads
+    stream.queue = [(100 + n, 0, 0, bytes(1400), -1, 1.0) for n in range(60)]
+    Sender(network, tally, True).forward(stream)
+    assert network.bursts[2:] == [45, 15]  # 84 KB do not fit one IP datagram
+    network.full = {viewer.outlet.address}
+    stream.queue = [(200 + n, 0, 0, DELTA, -1, 1.0) for n in range(5)]
+    Sender(network, tally, True).forward(stream)
+    assert tally.drops == {"send_buffer_full": 5}

@@ -140,3 +140,15 @@ def test_h264_keyframes(payload: bytes, keyframe: bool) -> None:
 def test_keyframe_tests_survive_anything(payload: bytes) -> None:
     for codec in CODECS:
         assert codec.keyframe(payload, 0, len(payload)) in (True, False)
+
+
+def test_two_shapes_of_one_size_do_not_displace_each_other() -> None:
+    """Audio and video blocks of a browser often have one size; each is learnt once."""
+    reader = ExtensionReader(ExtensionIds(mid=4, transport_cc=3, audio_level=1))
+    audio = write_extensions([(4, b"0"), (1, b"\x1e"), (3, b"\x12\x34")])
+    video = write_extensions([(4, b"1"), (3, b"\x43\x21")])
+    assert len(audio) == len(video)
+    for _ in range(3):
+        assert reader.read(audio, 4, len(audio), ONE_BYTE) == (0x1234, 0x1E, -1)
+        assert reader.read(video, 4, len(video), ONE_BYTE) == (0x4321, -1, -1)
+    assert [len(shapes) for shapes in reader._layouts.values()] == [2]

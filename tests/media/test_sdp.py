@@ -51,8 +51,12 @@ def test_the_shape_of_an_answer() -> None:
     slot = section_of(text, "3")
     assert "a=sendonly" in slot
     assert "a=msid:slot-0 slot-0-video" in slot and "a=ssrc-group:FID 1003 2003" in slot
-    # Nothing is estimated downlink yet, so clients are not asked to report.
-    assert not any("transport-cc" in line or "transport-wide" in line for line in slot)
+    # The client is asked to report what arrives, so that its line can be estimated.
+    assert "a=rtcp-fb:96 transport-cc" in slot and any("transport-wide-cc" in line for line in slot)
+    old = section_of(
+        answer(offer([[x for x in section("0", "video", "recvonly") if "transport" not in x]])), "0"
+    )
+    assert "a=rtcp-fb:96 goog-remb" in old and not any("transport" in line for line in old)
 
 
 def test_another_implementation_reads_the_answer() -> None:
@@ -101,11 +105,12 @@ def test_what_we_do_not_speak_is_rejected_line_by_line() -> None:
     assert section_of(text, "8")[0].startswith("video 0 ")
 
 
-def test_simulcast_is_accepted_with_its_first_layer() -> None:
-    layers = ("a=rid:f send", "a=rid:h send", "a=simulcast:send f;h")
+def test_simulcast_is_accepted_with_all_its_layers() -> None:
+    layers = ("a=rid:f send", "a=rid:h send", "a=rid:q send", "a=simulcast:send f;h;q")
     text = answer(offer([section("0", "video", "sendonly", extra=layers)]))
-    assert {"a=rid:f recv", "a=simulcast:recv f"} <= set(section_of(text, "0"))
-    assert "a=rid:h" not in text
+    assert {"a=rid:f recv", "a=rid:h recv", "a=rid:q recv", "a=simulcast:recv f;h;q"} <= set(
+        section_of(text, "0")
+    )
 
 
 def test_h264_only_in_the_mode_every_browser_decodes() -> None:

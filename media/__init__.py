@@ -17,6 +17,7 @@ from media.api import (
     Slot,
     SlotPaused,
     SlotsChanged,
+    SpeakerChanged,
     StreamStats,
 )
 from media.collector import Collector, CollectorPolicy
@@ -64,5 +65,6 @@ __all__ = [
     "Slot",
     "SlotPaused",
     "SlotsChanged",
+    "SpeakerChanged",
     "StreamStats",
 ]

@@ -135,7 +135,16 @@ class SlotPaused:
     paused: bool
 
 
-MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged | SlotPaused
+@dataclass(frozen=True, slots=True)
+class SpeakerChanged:
+    """Who speaks in a room now (None: nobody)."""
+
+    room_id: str
+    participant_id: str | None
+    peer_id: str | None
+
+
+MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged | SlotPaused | SpeakerChanged
 
 
 @dataclass(frozen=True, slots=True)

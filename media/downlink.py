@@ -10,7 +10,7 @@ from media.rtcp import TransportFeedback
 from media.sequence import extend
 
 SENT = 2048  # packets remembered, a power of two: a second at 16 Mb/s
-_MASK = SENT - 1
+SENT_MASK = SENT - 1
 TICK = 0.00025  # seconds in which feedback counts
 
 MINIMUM = 60_000.0  # bits per second: sound must always go
@@ -35,14 +35,14 @@ class Downlink:
 
     __slots__ = (
         "_acked", "_arrived", "_base", "_base_before", "_base_until", "_congested_at", "_counted", "_decreased_at",
-        "_last_queue", "_lost", "_probe_until", "_probe_wait", "_reference", "_sizes", "_times", "_updated",
-        "_window_at", "acked_rate", "estimate", "limited", "loss", "next", "probe_extra", "probe_rate", "queue",
+        "_last_queue", "_lost", "_probe_until", "_probe_wait", "_reference", "_updated", "_window_at",
+        "acked_rate", "estimate", "limited", "loss", "next", "probe_extra", "probe_rate", "queue", "sizes", "times",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.next = 1  # transport-wide number of the next packet, extended
-        self._times = array("d", bytes(8 * SENT))
-        self._sizes = array("H", bytes(2 * SENT))
+        self.times = array("d", bytes(8 * SENT))
+        self.sizes = array("H", bytes(2 * SENT))
         self.limited = False
         self.estimate = 0.0  # only meaningful when limited
         self.acked_rate = 0.0
@@ -65,9 +65,9 @@ class Downlink:
 
     def note(self, size: int, now: float) -> None:
         """The packet with number `next` has left; the hot path."""
-        at = self.next & _MASK
-        self._times[at] = now
-        self._sizes[at] = size
+        at = self.next & SENT_MASK
+        self.times[at] = now
+        self.sizes[at] = size
         self.next += 1
 
     def on_remb(self, rate: float) -> None:
@@ -89,8 +89,8 @@ class Downlink:
             if ticks is None:
                 self._lost += 1
                 continue
-            delays.append((clock + ticks) * TICK - self._times[number & _MASK])
-            octets += self._sizes[number & _MASK]
+            delays.append((clock + ticks) * TICK - self.times[number & SENT_MASK])
+            octets += self.sizes[number & SENT_MASK]
         self._acked = max(self._acked, min(first + len(feedback.arrivals), self.next) - 1)
         if delays:
             last = max(ticks for ticks in feedback.arrivals if ticks is not None)

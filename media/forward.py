@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from media import wire
+from media.downlink import SENT_MASK
 from media.outlet import Outlet
 from media.replay import recall, since
 from media.rtp import MAX_DATAGRAM
@@ -51,7 +52,7 @@ class _NumberedLayouts(dict[int, Struct]):
     """The same with the transport-wide number after five octets of the extension block."""
 
     def __missing__(self, key: int) -> Struct:
-        layout = self[key] = Struct(f"!BBHII5sH{(key >> 11) - 7}s{key & 0x7FF}s")
+        layout = self[key] = Struct(f"!BBHII5sH{max(0, (key >> 11) - 7)}s{key & 0x7FF}s")
         return layout
 
 
@@ -100,6 +101,9 @@ class Sender:
         packets = stream.queue
         stream.queue = []
         self._described.clear()
+        if len(packets) == 1:
+            self._single(stream, packets)
+            return
         for outlet in stream.outlets:
             if outlet.stream is stream:
                 self._deliver(outlet, packets)
@@ -107,6 +111,68 @@ class Sender:
                 first = self._start(stream, outlet, packets)
                 if first >= 0:
                     self._deliver(outlet, packets[first:] if first else packets)
+
+    def _single(
+        self,
+        stream: Stream,
+        packets: list[Packet],
+        protect: Callable[[Any, Any, Any], int] = wire.protect,
+    ) -> None:
+        """The same for one packet, with what its outlets share looked up once. The unusual goes the long way."""
+        number, timestamp, marker, payload, orientation, _ = packets[0]
+        size = len(payload)
+        usual = size > 0 and orientation < 0
+        buffer, pointer, length, tally = self._buffer, self._pointer, self._length, self._tally
+        now = monotonic()
+        head, layout, numbered = -1, None, None
+        sent = wired = 0
+        for outlet in stream.outlets:
+            if outlet.stream is not stream:
+                if outlet.target is stream and self._start(stream, outlet, packets) == 0:
+                    self._deliver(outlet, packets)
+                continue
+            numbers = outlet.numbers
+            if not usual or outlet.pictures is not None or number < numbers.floor:
+                self._deliver(outlet, packets)
+                continue
+            if outlet.head != head or layout is None or numbered is None:
+                head = outlet.head
+                layout, numbered = self._layouts[head << 11 | size], self._numbered[head << 11 | size]
+            stamp = timestamp + outlet.timestamp_offset & 0xFFFFFFFF
+            out = number + numbers.offset
+            if out > numbers.highest:
+                numbers.highest = out
+                outlet.last_timestamp = stamp
+            downlink = outlet.downlink
+            if downlink is None:
+                layout.pack_into(
+                    buffer, 0, 0x90, marker | outlet.payload_type, out & 0xFFFF, stamp, outlet.ssrc,
+                    outlet.block, payload,
+                )  # fmt: skip
+            else:
+                wide = downlink.next
+                numbered.pack_into(
+                    buffer, 0, 0x90, marker | outlet.payload_type, out & 0xFFFF, stamp, outlet.ssrc,
+                    outlet.lead, wide & 0xFFFF, outlet.rest, payload,
+                )  # fmt: skip
+            length[0] = 12 + head + size
+            status = protect(outlet.context, pointer, length)
+            if status:
+                tally.drop(refusal(status, "send_"))
+                continue
+            total = length[0]
+            if downlink is not None:  # Downlink.note, unrolled
+                at = wide & SENT_MASK
+                downlink.times[at] = now
+                downlink.sizes[at] = total
+                downlink.next = wide + 1
+            if self._send(total, outlet.address):
+                outlet.packets += 1
+                outlet.octets += size
+                sent += 1
+                wired += total
+        tally.packets_out += sent
+        tally.bytes_out += wired
 
     def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
         """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""
@@ -132,8 +198,10 @@ class Sender:
         base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
         pictures, described = outlet.pictures, self._described
         said: Description | None = None
-        block, downlink, numbered = outlet.block, outlet.downlink, self._numbered
-        now = monotonic() if downlink is not None else 0.0
+        block, shown = outlet.block, -1
+        head, lead, rest = len(block), block[:5], block[7:]
+        downlink, numbered = outlet.downlink, self._numbered
+        wide, now = (downlink.next, monotonic()) if downlink is not None else (0, 0.0)
         for number, timestamp, marker, payload, orientation, _ in packets:
             size = len(payload)
             if not size and numbers.swallow(number):
@@ -157,20 +225,27 @@ class Sender:
                     tally.drop("before_switch")
                     continue
                 out = found
-            if orientation >= 0:
-                block = outlet.oriented(orientation)
-            head = len(block)
+            if orientation != shown:
+                block, shown = outlet.oriented(orientation) if orientation >= 0 else outlet.block, orientation
+                head, lead, rest = len(block), block[:5], block[7:]
             if downlink is None:
                 layouts[head << 11 | size].pack_into(
                     buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
                 )
             else:
                 numbered[head << 11 | size].pack_into(
-                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc,
-                    block[:5], downlink.next & 0xFFFF, block[7:], payload,
-                )  # fmt: skip
-            if orientation >= 0:
-                block = outlet.block
+                    buffer,
+                    end,
+                    0x90,
+                    marker | kind,
+                    out & 0xFFFF,
+                    stamp,
+                    ssrc,
+                    lead,
+                    wide & 0xFFFF,
+                    rest,
+                    payload,
+                )
             if pictures is not None and said is not None:
                 pictures.patch(buffer, end + 12 + head, said)
             length[0] = 12 + head + size
@@ -179,8 +254,10 @@ class Sender:
                 tally.drop(refusal(status, "send_"))
                 continue
             total = length[0]
-            if downlink is not None:
-                downlink.note(total, now)
+            if downlink is not None:  # Downlink.note, unrolled
+                downlink.times[wide & SENT_MASK] = now
+                downlink.sizes[wide & SENT_MASK] = total
+                wide += 1
             if alone:
                 if self._send(total, address):
                     sent += 1
@@ -201,6 +278,8 @@ class Sender:
                 base = end = count = 0
         if count:
             sent += self._burst(outlet, base, end, segment, count)
+        if downlink is not None:
+            downlink.next = wide
         outlet.packets += sent
         outlet.octets += octets
         tally.packets_out += sent

@@ -36,10 +36,12 @@ class Outlet:
         "downlink",
         "fresh",
         "granted",
+        "head",
         "index",
         "jitter",
         "kind",
         "last_timestamp",
+        "lead",
         "lost",
         "mid",
         "nacks",
@@ -59,6 +61,7 @@ class Outlet:
         "report_sent_at",
         "resend_budget",
         "resent",
+        "rest",
         "retransmitted",
         "rtt",
         "rtx_payload_type",
@@ -128,6 +131,8 @@ class Outlet:
         self.bitrate = Rate()
         self.segmentation = True  # until the path refuses it
         self.block = b""
+        self.head = 0  # octets of the block
+        self.lead = self.rest = b""  # the block before and after the transport-wide number
         self.orientation_id = 0
         self.oriented_blocks: dict[int, bytes] = {}
         self._mid_id = 0
@@ -156,6 +161,8 @@ class Outlet:
         self._mid_id = mid_id
         self.orientation_id = orientation_id if self.kind == "video" else 0
         self.block = write_extensions(self._elements())
+        self.head = len(self.block)
+        self.lead, self.rest = self.block[:5], self.block[7:]
         self.oriented_blocks = {}
 
     def _elements(self) -> list[tuple[int, bytes]]:

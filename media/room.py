@@ -6,6 +6,7 @@ from media.api import Kind
 from media.outlet import Outlet
 from media.peer import Peer
 from media.slots import SourceKey
+from media.speaker import Speakers
 from media.stream import Track
 
 
@@ -15,6 +16,7 @@ class Room:
     def __init__(self, room_id: str) -> None:
         self.room_id = room_id
         self.peers: dict[str, Peer] = {}
+        self.speakers = Speakers()
 
     def arrange(self, now: float) -> list[Peer]:
         """Fill everybody's receive slots anew after somebody came or went; the peers whose slots changed."""

@@ -24,6 +24,7 @@ from media.api import (
     PresenceSample,
     SlotPaused,
     SlotsChanged,
+    SpeakerChanged,
 )
 from media.forward import Sender
 from media.peer import Peer
@@ -41,6 +42,7 @@ logger = logging.getLogger("visavis.media")
 TICK = 0.02  # seconds: the finest schedule there is, that of NACKs
 STALL = 0.5  # seconds: a tick this late means that packets are waiting unread, so silence proves nothing
 AIM_TICKS = 5  # layers that came or went are noticed within a tenth of a second
+SPEAKER_TICKS = 10  # the step of speaker.py, 0.2 s
 TIMEOUT_TICKS = 12  # silence and ICE time-outs are looked at every quarter of a second
 
 
@@ -343,8 +345,18 @@ class MediaServer:
                 self._allocate(peer, now, turn % AIM_TICKS == 0)
             if turn % report_every == 0:
                 self._transport.send_rtcp(peer, reports.reports(peer, now))
+        if self._ticks % SPEAKER_TICKS == 0:
+            self._listen()
         if self._ticks % TIMEOUT_TICKS == 0 and not stalled:
             self._time_out(now)
+
+    def _listen(self) -> None:
+        """Tell each room who speaks, when that has changed."""
+        for room in self._rooms.values():
+            if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
+                speaker = room.speakers.current
+                participant = room.peers[speaker].participant_id if speaker is not None else None
+                self._emit(SpeakerChanged(room.room_id, participant, speaker))
 
     def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
         """A narrow line: choose what goes over it, and probe whether it has become wider."""

@@ -62,7 +62,7 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("one-to-one, 30 rooms", 30, 0, 3),
+    Scenario("one-to-one, 50 rooms", 50, 0, 3),
     Scenario("webinar, 1 to 100, bursts", 1, 100, 12),
     Scenario("webinar, 1 to 100, paced", 1, 100, 12, paced=True),
 )

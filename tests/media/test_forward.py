@@ -12,10 +12,11 @@ from pylibsrtp import Policy, Session
 
 from media import wire
 from media.codec import OPUS, VP8
+from media.downlink import Downlink
 from media.forward import Sender
 from media.outlet import Outlet
 from media.rtp import HEADER, ExtensionIds, ExtensionReader, parse_extensions, parse_payload
-from media.stream import Stream, Track
+from media.stream import Packet, Stream, Track
 from media.tally import Tally
 from tests.media.client import DELTA, KEYFRAME
 
@@ -303,3 +304,35 @@ def test_equal_packets_leave_in_one_burst_with_a_shorter_last() -> None:
     stream.queue = [(200 + n, 0, 0, DELTA, -1, 1.0) for n in range(5)]
     Sender(network, tally, True).forward(stream)
     assert tally.drops == {"send_buffer_full": 5}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from([-1, -1, -1, 2])), min_size=1, max_size=60),
+    st.lists(st.integers(1, 9), min_size=1, max_size=60),
+)
+def test_however_batched_the_same_comes_out(story: list[tuple[int, int]], batches: list[int]) -> None:
+    """Singly and in bursts: same numbers, times, extensions, and transport-wide numbers without a hole."""
+    results = []
+    for sizes in ([1] * len(story), batches * len(story)):
+        viewer, downlink, tally = Subscriber(), Downlink(), Tally()
+        viewer.outlet.open(wire.context_of(viewer.sender), 77, 4, 5, 3, downlink)
+        sender = Sender(Network(viewer), tally, True)
+        stream = source(1)
+        viewer.outlet.attach(stream.track)
+        packets: list[Packet] = [(9, 0, 0, KEYFRAME, -1, 1.0)]
+        packets += [(10 + n, n * 90, 0x80, bytes(size), turn, 1.0) for n, (size, turn) in enumerate(story)]
+        at = 0
+        for size in sizes:
+            if at < len(packets):
+                stream.queue = packets[at : at + size]
+                sender.forward(stream)
+                at += size
+        while at < len(packets):
+            stream.queue = [packets[at]]
+            sender.forward(stream)
+            at += 1
+        assert [int.from_bytes(g[5][3], "big") for g in viewer.got] == list(range(1, 1 + len(viewer.got)))
+        assert downlink.next == 1 + len(viewer.got) and tally.drops == {}
+        assert len(viewer.got) == 1 + sum(size > 0 for size, _ in story)
+        results.append(viewer.got)
+    assert results[0] == results[1]

@@ -53,6 +53,9 @@ class MediaConfig:
     batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved
     coalesce_seconds: float = 0.001  # between reads under traffic; 0 reads at every wake-up
     segmentation: bool = True  # UDP segmentation offload for bursts, where kernel and path allow it
+    # Estimate each subscriber's line, choose layers that fit it and pause video that does not. Without layers to choose
+    # from there is little to gain, and on a machine that stalls for 100 ms the estimate sees congestion.
+    adapt_downlink: bool = True
     ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
 
     # A new subscriber is shown the latest keyframe at once if it is no older than this: a still from long ago may

@@ -182,7 +182,8 @@ class Peer:
         ids = self.plan.extension_ids
         for outlet in self.outlets.values():
             if outlet.context is None:
-                transport = ids.transport_cc if outlet.mid in self.numbered else 0
+                numbered = self.config.adapt_downlink and outlet.mid in self.numbered
+                transport = ids.transport_cc if numbered else 0
                 outlet.open(
                     self.send_context, self.address, ids.mid, ids.orientation, transport, self.downlink
                 )

@@ -50,7 +50,7 @@ def handle(peer: Peer, packets: list[rtcp.RtcpPacket], now: float, sender: Sende
             case TransportFeedback():
                 peer.downlink.on_feedback(packet, now)
             case Remb(rate=rate):
-                if not peer.numbered:
+                if peer.config.adapt_downlink and not peer.numbered:
                     peer.downlink.on_remb(rate)
             case Bye(ssrcs=ssrcs):
                 for ssrc in ssrcs:

@@ -18,7 +18,9 @@ from media.api import (
     PeerJoined,
     PeerLeft,
     PresenceSample,
+    SlotPaused,
     SlotsChanged,
+    SpeakerChanged,
 )
 from server.base.context import Context
 from server.base.errors import Refusal
@@ -263,6 +265,8 @@ class Hub:
     def on_media_event(self, event: MediaEvent) -> None:
         """The SFU's callback: notes and tells, never waits."""
         session_id = UUID(event.room_id)
+        if isinstance(event, SlotPaused | SpeakerChanged):  # nothing in the protocol tells of these yet
+            return
         if not isinstance(event, SlotsChanged) and (sighting := self._observer.see(event)) is not None:
             self.sink.take(sighting)
         live = self._live.get(session_id)

@@ -97,7 +97,7 @@ async def test_two_peers_hear_each_other_and_nothing_is_lost(world: World) -> No
     assert world.engine.strange == 0
     # Packets of the window's edges may be in the one account and not in the other: a burst is counted whole.
     assert len(world.engine.latencies) == pytest.approx(sum(stream.window_sent for stream in streams), abs=20)
-    assert world.engine.feedback["pli"] >= 1 and world.engine.feedback["transport_cc"] >= 1
+    assert world.engine.feedback["transport_cc"] >= 1
     await until(lambda: world.engine.feedback.get("sender_report", 0) >= 1)
 
 

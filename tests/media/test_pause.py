@@ -7,7 +7,7 @@ import asyncio
 from media import SlotPaused
 from media.rtcp import KeyframeRequest
 from tests.media.client import DELTA, KEYFRAME, OPUS_PT, VP8_PT, Client, rtp, section
-from tests.media.conftest import World
+from tests.media.conftest import MakeWorld, World
 
 
 def remb(rate: int) -> bytes:
@@ -72,3 +72,16 @@ async def test_a_picture_is_paused_and_resumed(world: World) -> None:
     await send(0.2, key=True)
     await zoe.until(lambda: len(pictures()) > count)
     assert [n - pictures()[0] & 0xFFFF for n in pictures()] == list(range(len(pictures())))
+
+
+async def test_without_adaptation_nothing_is_numbered_and_nothing_is_paused(make_world: MakeWorld) -> None:
+    world = await make_world(adapt_downlink=False)
+    await world.join("ann")
+    zoe = await world.join("zoe")
+    peer = world.server._rooms["room"].peers["zoe"]
+    assert peer.numbered, "the client has offered transport-wide numbers"
+    assert all(outlet.downlink is None for outlet in peer.outlets.values())
+    zoe.send_rtcp(remb(100_000))
+    await asyncio.sleep(0.1)
+    assert not peer.downlink.limited
+    assert not world.all(SlotPaused)

@@ -168,9 +168,10 @@ class Receiver:
                     engine.count("receiver_report")
                 case rtcp.Bye():
                     engine.count("bye")
-                case rtcp.Ignored(packet_type, count):
-                    transport_cc = packet_type == rtcp.RTPFB and count == rtcp.TRANSPORT_CC
-                    engine.count("transport_cc" if transport_cc else "other")
+                case rtcp.TransportFeedback():
+                    engine.count("transport_cc")
+                case _:
+                    engine.count("other")
 
     def report(self, due: int, now: int) -> int:
         """Send our sender and receiver reports; when the next are due."""

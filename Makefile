@@ -12,7 +12,7 @@ up: .venv/runtime.stamp  ## Run Visavis with embedded servers and demo data; Ctr
 	@exec $(BIN)/visavis up
 
 test: lint types js browser  ## Everything that must pass.
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not heavy" $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -40,7 +40,9 @@ browser:
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; \
 	  else echo "The journeys need Chromium: install your distribution's package, e.g. sudo apt-get install chromium"; exit 1; fi; }
 
-bench: .venv/dev.stamp  ## Benchmarks, as ratios where a peer is installed.
+bench: .venv/dev.stamp browser  ## Benchmarks, as ratios where a peer is installed.
+	$(BIN)/pytest -q -s -m heavy tests/media
+	$(BIN)/python -m tests.media.bench_forward
 	$(BIN)/python -m loadtest bench
 
 .venv/bin/python:

@@ -126,6 +126,7 @@ async def test_sendrecv_lines(world: World, chromium: Browser) -> None:
         await until(zoe, f"{VIDEO_RUNS} && {AUDIO_HEARD}")
 
 
+@pytest.mark.heavy
 async def test_simulcast_layers_switch_without_loss(world: World, chromium: Browser) -> None:
     """The receiver gets the best layer, on demand a smaller one, and the best again; nothing is lost or frozen."""
     async with site(world) as address:
@@ -196,6 +197,7 @@ async def test_a_late_joiner_is_shown_the_cached_keyframe(make_world: MakeWorld,
         assert next(s for s in stats["ann"].streams if s.kind == "video").plis <= 1
 
 
+@pytest.mark.heavy
 async def test_layers_follow_the_width_of_the_line(world: World, chromium: Browser) -> None:
     """zoe's line is cut to 250 kb/s and widened again: a smaller layer, then the best one, and no long freeze."""
     async with site(world) as address, NarrowRelay(world.server.port, rate=20e6) as relay:

@@ -1,5 +1,5 @@
 // @ts-check
-/** The tiles of the people in the room: who is shown how large, muted, speaking, or only by their initials. */
+/** The tiles of the people in the room: who is shown how large, muted, or only by their initials. */
 
 import { make } from "../js/dom.js";
 import { icon, initials } from "./dom.js";
@@ -129,11 +129,6 @@ export class Grid {
     tile.note.textContent = here ? (person.state === "connected" && !mine ? "Connecting…" : "") : `${person.name} is not here yet`;
     tile.root.dataset["state"] = person.state;
     tile.root.classList.toggle("tile-away", !here);
-  }
-
-  /** Who speaks now, by loudness of what we receive. @param {string|null} id */
-  speaking(id) {
-    for (const [other, tile] of this.#tiles) tile.root.classList.toggle("tile-speaking", other === id);
   }
 }
 

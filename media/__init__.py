@@ -34,6 +34,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.outlet",
     "media.receive",
     "media.replay",
+    "media.rewrite",
     "media.ring",
     "media.rtp",
     "media.sequence",

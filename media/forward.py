@@ -17,7 +17,6 @@ from media.rtp import MAX_DATAGRAM
 from media.srtp import TRAILER, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
-from media.vp8 import Description, describe
 
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
 UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
@@ -87,9 +86,7 @@ class Sender:
         self._layouts = _Layouts()
         self._numbered = _NumberedLayouts()
         self._controls = _Controls()
-        self._described: dict[
-            int, Description | None
-        ] = {}  # of one stream's packets under way, for all its outlets
+        self._described: dict[int, Any] = {}  # of one stream's packets under way, for all its outlets
         self._prefixes: dict[int, memoryview] = {}  # slicing costs as much as building the packet
 
     def forward(self, stream: Stream) -> None:
@@ -132,7 +129,7 @@ class Sender:
                     self._deliver(outlet, packets)
                 continue
             numbers = outlet.numbers
-            if not usual or outlet.pictures is not None or number < numbers.floor:
+            if not usual or outlet.rewriter is not None or number < numbers.floor:
                 self._deliver(outlet, packets)
                 continue
             if outlet.head != head or layout is None or numbered is None:
@@ -196,23 +193,26 @@ class Sender:
         alone = len(packets) == 1 or not (self.segmentation and outlet.segmentation)
         sent = octets = wired = 0
         base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
-        pictures, described = outlet.pictures, self._described
-        said: Description | None = None
+        rewriter, described = outlet.rewriter, self._described
+        said: Any = None
         block, shown = outlet.block, -1
         head, lead, rest = len(block), block[:5], block[7:]
         downlink, numbered = outlet.downlink, self._numbered
         wide, now = (downlink.next, monotonic()) if downlink is not None else (0, 0.0)
-        for number, timestamp, marker, payload, orientation, _ in packets:
+        for packet in packets:
+            number, timestamp, marker, payload, orientation, _ = packet
             size = len(payload)
             if not size and numbers.swallow(number):
                 continue
-            if pictures is not None:
+            if rewriter is not None:
                 if number not in described:
-                    described[number] = describe(payload)
+                    described[number] = rewriter.describe(packet)
                 said = described[number]
-                if said is not None and pictures.leaves_out(said, timestamp):
-                    numbers.swallow(number)
-                    continue
+                if said is not None:
+                    if rewriter.leaves_out(said, timestamp):
+                        numbers.swallow(number)
+                        continue
+                    marker = rewriter.marker(said, marker)
             stamp = timestamp + shift & 0xFFFFFFFF
             if number >= numbers.floor:
                 out = number + numbers.offset
@@ -246,8 +246,8 @@ class Sender:
                     rest,
                     payload,
                 )
-            if pictures is not None and said is not None:
-                pictures.patch(buffer, end + 12 + head, said)
+            if rewriter is not None and said is not None:
+                rewriter.patch(buffer, end + 12 + head, said)
             length[0] = 12 + head + size
             status = protect(context, pointer + end if end else pointer, length)
             if status:
@@ -385,6 +385,10 @@ class Sender:
 
     def _resend_one(self, outlet: Outlet, number: int, packet: Packet) -> None:
         _, timestamp, marker, payload, orientation, _ = packet
+        rewriter = outlet.rewriter
+        said = rewriter.describe(packet) if rewriter is not None else None
+        if rewriter is not None and said is not None:
+            marker = rewriter.marker(said, marker)
         ssrc, kind, sequence = outlet.ssrc, outlet.payload_type, number
         if outlet.rtx_payload_type:
             ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
@@ -398,9 +402,8 @@ class Sender:
         self._layouts[len(block) << 11 | len(payload)].pack_into(
             self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
         )
-        said = describe(packet[3]) if outlet.pictures is not None else None
-        if outlet.pictures is not None and said is not None:
-            outlet.pictures.patch(self._buffer, 12 + len(block) + len(payload) - len(packet[3]), said)
+        if rewriter is not None and said is not None:
+            rewriter.patch(self._buffer, 12 + len(block) + len(payload) - len(packet[3]), said)
         self._length[0] = 12 + len(block) + len(payload)
         status = wire.protect(outlet.context, self._pointer, self._length)
         if status:

@@ -10,10 +10,11 @@ from media.codec import VP8
 from media.downlink import Downlink
 from media.limits import Bucket
 from media.replay import recall
+from media.rewrite import Rewriter
 from media.rtp import write_extensions
 from media.sequence import SequenceMap
 from media.stream import Rate, Stream, Track
-from media.vp8 import Pictures, describe
+from media.vp8 import Description, Pictures, describe
 
 
 class Outlet:
@@ -54,7 +55,6 @@ class Outlet:
         "paused_at",
         "payload_type",
         "payload_types",
-        "pictures",
         "plis",
         "replayed",
         "report_middle",
@@ -63,6 +63,7 @@ class Outlet:
         "resent",
         "rest",
         "retransmitted",
+        "rewriter",
         "rtt",
         "rtx_payload_type",
         "rtx_sequence",
@@ -112,7 +113,7 @@ class Outlet:
         self.target: Stream | None = None  # what is to be forwarded from its next keyframe on
         self.wanted: int | None = None  # lines of picture; None the best there is, 0 nothing
         self.allowed: tuple[Stream, ...] | None = None  # by the allocator; None: all
-        self.pictures: Pictures | None = None  # VP8 numbers to be rewritten, None as long as they need not be
+        self.rewriter: Rewriter | None = None  # of the payload; None as long as nothing in it must change
         self.context: Any = None
         self.address: Any = None
         self.packets = 0
@@ -227,6 +228,8 @@ class Outlet:
         before = self.stream
         if stream.codec is VP8:
             self._continue_pictures(before, payload)
+        else:
+            self.rewriter = None
         self.numbers.rebase(source)
         if before is not None and before is not stream:
             offset = self.timestamp_offset + _distance(before, stream, now)
@@ -249,33 +252,37 @@ class Outlet:
         said = describe(payload)
         if said is None:
             return
-        if self.pictures is None and before is not None and before.ring is not None:
-            data = before.ring.get(self.numbers.highest - self.numbers.offset)
-            packet = recall(before, 0, data, 0.0) if data is not None else None
-            last = describe(packet[3]) if packet is not None else None
+        pictures = self._pictures()
+        if pictures is None and before is not None and before.codec is VP8:
+            last = self._last_description(before)
             if last is not None:
-                self.pictures = Pictures(last.picture, last.tl0)
-        if self.pictures is not None:
-            self.pictures.switch(said)
+                pictures = self.rewriter = Pictures(last.picture, last.tl0)
+        if pictures is not None:
+            pictures.switch(said)
 
     def limit_temporal(self, highest: int) -> None:
         """Send temporal layers up to `highest` only, from the next frame on that allows it (VP8)."""
-        if self.pictures is None:
-            if (
-                highest >= 3
-                or self.stream is None
-                or self.stream.codec is not VP8
-                or self.stream.ring is None
-            ):
+        pictures = self._pictures()
+        if pictures is None:
+            if highest >= 3 or self.stream is None or self.stream.codec is not VP8:
                 return
-            data = self.stream.ring.get(self.numbers.highest - self.numbers.offset)
-            packet = recall(self.stream, 0, data, 0.0) if data is not None else None
-            said = describe(packet[3]) if packet is not None else None
+            said = self._last_description(self.stream)
             if said is None:
                 return
-            self.pictures = Pictures(said.picture, said.tl0)
-            self.pictures.adopt(said)
-        self.pictures.wanted = highest
+            pictures = self.rewriter = Pictures(said.picture, said.tl0)
+            pictures.adopt(said)
+        pictures.wanted = highest
+
+    def _pictures(self) -> Pictures | None:
+        return self.rewriter if isinstance(self.rewriter, Pictures) else None
+
+    def _last_description(self, stream: Stream) -> Description | None:
+        """Of the latest packet that was sent of this VP8 stream."""
+        data = (
+            stream.ring.get(self.numbers.highest - self.numbers.offset) if stream.ring is not None else None
+        )
+        packet = recall(stream, 0, data, 0.0) if data is not None else None
+        return describe(packet[3]) if packet is not None else None
 
 
 def _distance(before: Stream, after: Stream, now: float) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from media.sequence import SequenceMap
+
+if TYPE_CHECKING:
+    from media.stream import Packet
 
 
 class Description(NamedTuple):
@@ -73,7 +76,10 @@ def header_at(payload: bytes) -> int:
 
 
 class Pictures:
-    """One subscriber's picture numbers: continuous, whatever layer they come from and whatever is left out."""
+    """One subscriber's picture numbers: continuous, whatever layer they come from and whatever is left out.
+
+    A `rewrite.Rewriter`.
+    """
 
     __slots__ = ("_dropping", "_last", "_numbers", "_tl0", "_tl0_offset", "limit", "wanted")
 
@@ -99,6 +105,10 @@ class Pictures:
         self._tl0_offset = self._tl0 + 1 - first.tl0
         self.limit = self.wanted
 
+    def describe(self, packet: Packet) -> Description | None:
+        """What the payload descriptor says."""
+        return describe(packet[3])
+
     def leaves_out(self, said: Description, timestamp: int) -> bool:
         """Whether this packet belongs to a temporal layer that is not sent; changes only between frames."""
         if timestamp == self._dropping:
@@ -121,6 +131,10 @@ class Pictures:
             self._last = self._extended(said)
             self._numbers.swallow(self._last)
         return True
+
+    def marker(self, _said: Description, marker: int) -> int:
+        """VP8 has no spatial layers: what ends a frame for one ends it for all."""
+        return marker
 
     def patch(self, buffer: bytearray, start: int, said: Description) -> None:
         """Write the subscriber's numbers into a payload that begins at `start`."""

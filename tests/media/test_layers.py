@@ -13,7 +13,7 @@ from media.rtcp import KeyframeRequest
 from media.rtp import ExtensionIds, ExtensionReader
 from media.stream import Stream, Track
 from media.tally import Tally
-from media.vp8 import describe
+from media.vp8 import Pictures, describe
 from tests.media.client import KEYFRAME, RTX_PT, VP8_PT, Client, caller, rtp, section, vp8
 from tests.media.conftest import World
 from tests.media.test_forward import Network, Subscriber, forward
@@ -108,7 +108,7 @@ def test_numbers_pictures_and_time_go_on_whatever_is_switched_or_left_out(
                 stream.highest = numbers[place]
                 forward(stream, numbers[place], stamp, payload, sender, now, marker=0x80 if part else 0)
                 numbers[place] += 1
-                limit = outlet.pictures.limit if outlet.pictures is not None else 3
+                limit = outlet.rewriter.limit if isinstance(outlet.rewriter, Pictures) else 3
                 if outlet.stream is stream and temporal <= limit:
                     expected.append((place, frame))
             picture[place] = picture[place] + 1 & 0x7FFF

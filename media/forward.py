@@ -32,9 +32,7 @@ _PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
 
 
 class SendSocket(Protocol):
-    """What is asked of the UDP socket."""
-
-    def sendto(self, data: Any, address: Any, /) -> int: ...
+    """What is asked of the UDP socket; single packets go by Outlet.sendto."""
 
     def sendmsg(self, buffers: Any, ancillary: Any, flags: int, address: Any, /) -> int: ...
 
@@ -163,7 +161,7 @@ class Sender:
                 downlink.times[at] = now
                 downlink.sizes[at] = total
                 downlink.next = wide + 1
-            if self._send(total, outlet.address):
+            if self._send(total, outlet):
                 outlet.packets += 1
                 outlet.octets += size
                 sent += 1
@@ -188,7 +186,7 @@ class Sender:
     ) -> None:
         tally = self._tally
         buffer, pointer, length, layouts = self._buffer, self._pointer, self._length, self._layouts
-        numbers, context, address, ssrc = outlet.numbers, outlet.context, outlet.address, outlet.ssrc
+        numbers, context, ssrc = outlet.numbers, outlet.context, outlet.ssrc
         kind, shift = outlet.payload_type, outlet.timestamp_offset
         alone = len(packets) == 1 or not (self.segmentation and outlet.segmentation)
         sent = octets = wired = 0
@@ -259,7 +257,7 @@ class Sender:
                 downlink.sizes[wide & SENT_MASK] = total
                 wide += 1
             if alone:
-                if self._send(total, address):
+                if self._send(total, outlet):
                     sent += 1
                     octets += size
                     wired += total
@@ -285,13 +283,13 @@ class Sender:
         tally.packets_out += sent
         tally.bytes_out += wired
 
-    def _send(self, size: int, address: Any) -> bool:
+    def _send(self, size: int, outlet: Outlet) -> bool:
         """One datagram from the beginning of the buffer."""
         view = self._prefixes.get(size)
         if view is None:
             view = self._prefixes[size] = self._view[:size]
         try:
-            self._socket.sendto(view, address)
+            outlet.sendto(view, outlet.address)
         except BlockingIOError:
             self._tally.drop("send_buffer_full")
             return False
@@ -318,7 +316,7 @@ class Sender:
         taken = 0
         for at in range(base, end, segment):
             try:
-                self._socket.sendto(self._view[at : min(at + segment, end)], outlet.address)
+                outlet.sendto(self._view[at : min(at + segment, end)], outlet.address)
                 taken += 1
             except BlockingIOError:
                 self._tally.drop("send_buffer_full")
@@ -408,7 +406,7 @@ class Sender:
         status = wire.protect(outlet.context, self._pointer, self._length)
         if status:
             self._tally.drop(refusal(status, "send_"))
-        elif self._send(self._length[0], outlet.address):
+        elif self._send(self._length[0], outlet):
             if downlink is not None:
                 downlink.note(self._length[0], monotonic())
             outlet.retransmitted += 1
@@ -430,7 +428,7 @@ class Sender:
             outlet.rtx_sequence += 1
             self._length[0] = 12 + len(block) + len(_PADDING)
             if wire.protect(outlet.context, self._pointer, self._length) or not self._send(
-                self._length[0], outlet.address
+                self._length[0], outlet
             ):
                 return
             downlink.note(self._length[0], monotonic())

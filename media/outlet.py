@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from media.api import Kind
@@ -69,6 +69,7 @@ class Outlet:
         "rtx_sequence",
         "rtx_ssrc",
         "segmentation",
+        "sendto",
         "source_ssrc",
         "ssrc",
         "stream",
@@ -116,6 +117,7 @@ class Outlet:
         self.rewriter: Rewriter | None = None  # of the payload; None as long as nothing in it must change
         self.context: Any = None
         self.address: Any = None
+        self.sendto: Callable[[Any, Any], int] = _nowhere  # (datagram, address): the way to this subscriber
         self.packets = 0
         self.octets = 0
         # 1,000 a second is a whole lost 10 Mb/s stream; the burst is half a ring.
@@ -180,10 +182,14 @@ class Outlet:
             block = self.oriented_blocks[orientation] = write_extensions(elements)
         return block
 
-    def move(self, address: Any) -> None:
-        """The subscriber is somewhere else, perhaps behind a path that takes bursts."""
+    def move(self, address: Any, sendto: Callable[[Any, Any], int], segmentation: bool) -> None:
+        """The subscriber is somewhere else, perhaps behind a path that takes bursts (`segmentation`: the UDP socket).
+
+        `sendto(datagram, address)` raises BlockingIOError when the path is full, another OSError when it fails.
+        """
         self.address = address
-        self.segmentation = True
+        self.sendto = sendto
+        self.segmentation = segmentation
 
     def attach(self, track: Track, now: float = 0.0) -> None:
         """Show this track from its next keyframe (audio: next packet) on."""
@@ -283,6 +289,11 @@ class Outlet:
         )
         packet = recall(stream, 0, data, 0.0) if data is not None else None
         return describe(packet[3]) if packet is not None else None
+
+
+def _nowhere(_datagram: Any, _address: Any) -> int:
+    """The subscriber has no address yet."""
+    raise OSError("no address")
 
 
 def _distance(before: Stream, after: Stream, now: float) -> int:

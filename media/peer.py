@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from media.answer import Plan
@@ -61,7 +62,9 @@ class Peer:
         "repairs",
         "room_id",
         "rtt",
+        "segmentation",
         "send_context",
+        "sendto",
         "session_number",
         "shown",
         "ssrc",
@@ -97,7 +100,9 @@ class Peer:
         self.remote_ufrag = ""
         self.offer_session = ""
         self.fingerprints: tuple[tuple[str, str], ...] = ()
-        self.address: Any = None  # where we send to
+        self.address: Any = None  # where we send to: a socket address, or a way of its own
+        self.sendto: Callable[[Any, Any], int] | None = None  # (datagram, address), see Outlet.move
+        self.segmentation = True
         self.addresses: dict[Any, None] = {}  # validated by ICE, oldest first
         self.checked_at = now  # last authenticated check; the join counts as one
         self.created_at = now  # or the last offer before it connected
@@ -184,15 +189,19 @@ class Peer:
             if outlet.context is None:
                 numbered = self.config.adapt_downlink and outlet.mid in self.numbered
                 transport = ids.transport_cc if numbered else 0
+                if self.sendto is not None:
+                    outlet.move(self.address, self.sendto, self.segmentation)
                 outlet.open(
                     self.send_context, self.address, ids.mid, ids.orientation, transport, self.downlink
                 )
 
-    def move(self, address: Any) -> None:
-        """Send to another address from now on."""
+    def move(self, address: Any, sendto: Callable[[Any, Any], int], segmentation: bool = True) -> None:
+        """Send to another address from now on, by another way perhaps (see Outlet.move)."""
         self.address = address
+        self.sendto = sendto
+        self.segmentation = segmentation
         for outlet in self.outlets.values():
-            outlet.move(address)
+            outlet.move(address, sendto, segmentation)
 
     def bind(self, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float) -> str | None:
         """Connect an unknown SSRC (or a known one that changed its payload type) to its track; else the reason."""

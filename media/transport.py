@@ -123,7 +123,7 @@ class Transport:
                 self._by_ufrag.pop(old, None)
         self.send(ice.respond(check, (source.removeprefix("::ffff:"), address[1]), password), address)
         if peer.address is None or (check.nominated and address != peer.address):
-            peer.move(address)
+            self._move(peer, address)
 
     def on_dtls(self, peer: Peer, data: bytes, address: Any, now: float) -> None:
         """Feed the peer's DTLS session, which begins with the first datagram."""
@@ -139,7 +139,7 @@ class Transport:
                 self._config.dtls_queue,
             )
         if peer.dtls.state is DtlsState.NEW and address != peer.address:
-            peer.move(address)  # the handshake runs on the pair the client chose, nominated or not
+            self._move(peer, address)  # the handshake runs on the pair the client chose, nominated or not
         if not peer.dtls.feed(data):
             self._tally.drop("dtls_queue_full")
 
@@ -155,7 +155,10 @@ class Transport:
     def on_moved(self, peer: Peer, address: Any, now: float) -> None:
         """The client's address changed (a NAT rebinding, another network); libsrtp has excluded replays."""
         if self._validate(peer, address, now):
-            peer.move(address)
+            self._move(peer, address)
+
+    def _move(self, peer: Peer, address: Any) -> None:
+        peer.move(address, self._socket.sendto)
 
     def _validate(self, peer: Peer, address: Any, now: float) -> bool:
         """Let datagrams from `address` be the peer's; False if another live peer is using it."""

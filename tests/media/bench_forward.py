@@ -142,7 +142,7 @@ async def measure(
         )
         sessions += [incoming, outgoing]
         peer.receive_context, peer.send_context = context_of(incoming), context_of(outgoing)
-        peer.move(address)
+        peer.move(address, server._socket.sendto)
         peer.open_outlets()
         server._transport.by_address[address] = peer
     server._schedule()

@@ -52,6 +52,8 @@ class Network:
 
     def __init__(self, *subscribers: Subscriber) -> None:
         self.by_address = {s.outlet.address: s for s in subscribers}
+        for subscriber in subscribers:
+            subscriber.outlet.move(subscriber.outlet.address, self.sendto, True)
         self.full: set[Any] = set()
         self.refuses: int | None = None  # errno of segmented sending
         self.bursts: list[int] = []  # datagrams in each

@@ -2,6 +2,7 @@
 
 from media.api import (
     DELAY_EDGES,
+    Cause,
     Counters,
     Kind,
     LeaveReason,
@@ -21,6 +22,7 @@ from media.api import (
     StreamStats,
 )
 from media.collector import Collector, CollectorPolicy
+from media.quality import quality_of
 from media.server import MediaServer
 
 # Modules a media packet passes through: synchronous, without logging, locks or I/O besides the socket.
@@ -32,6 +34,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.layers",
     "media.nack",
     "media.outlet",
+    "media.pace",
     "media.receive",
     "media.replay",
     "media.rewrite",
@@ -48,6 +51,7 @@ HOT_PATH: tuple[str, ...] = (
 __all__ = [
     "DELAY_EDGES",
     "HOT_PATH",
+    "Cause",
     "Collector",
     "CollectorPolicy",
     "Counters",
@@ -68,4 +72,5 @@ __all__ = [
     "SlotsChanged",
     "SpeakerChanged",
     "StreamStats",
+    "quality_of",
 ]

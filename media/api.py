@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 Kind = Literal["audio", "video"]
+Cause = Literal["uplink", "downlink", "server"]  # what makes a line bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,13 @@ class Counters:
     delay_counts: tuple[int, ...]
     delay_sum_seconds: float
     receive_buffer_bytes: int  # what the kernel granted
+    freezes_in: int = 0  # pictures that came to the server too late, or towards which packets were lost
+    freezes_out: int = 0  # receive slots that stood still although their source did not
+    freeze_seconds_in: float = 0.0
+    freeze_seconds_out: float = 0.0
+    stalls: int = 0  # times the server itself was late
+    stall_seconds: float = 0.0
+    quality_counts: tuple[int, ...] = (0, 0, 0, 0, 0)  # peers looked at by `peer_stats`, by score 1 to 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +214,18 @@ class StreamStats:
     plis: int
     bitrate_bps: float
     rid: str = ""  # the simulcast layer; of an `out` stream the one sent now
+    loss: float = 0.0  # share of packets, lately (a few seconds); before repair
+    retransmitted: int = 0  # `out`: packets sent again
+    height: int = 0  # lines of the picture, 0 if unknown; of an `out` stream that of the layer sent now
+    best_height: int = 0  # the most its source has and, `out`, somebody wants
+    spatial: int = -1  # layers sent at most, where that is limited; -1: all there are
+    temporal: int = -1
+    frames: int = 0  # `in`: frames that arrived
+    frame_rate: float = 0.0
+    freezes: int = 0  # gaps of max(3 x average, average + 150 ms) between frames, as webrtc-stats counts them
+    freeze_seconds: float = 0.0  # their sum
+    frozen: float = 0.0  # share of time, lately
+    paused: bool = False  # `out`: held back because the line is too narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +235,13 @@ class PeerStats:
     participant_id: str
     peer_id: str
     streams: tuple[StreamStats, ...] = field(default_factory=tuple)
+    rtt_seconds: float | None = None
+    silent_seconds: float = 0.0  # since the last packet of a client that has sent some
+    queue_seconds: float = 0.0  # packets wait so long on the way to the client
+    estimate_bps: float | None = None  # what its line carries; None as long as nothing has limited it
+    stalled: float = 0.0  # share of recent time in which the server was late
+    score: int = 5  # quality.quality_of
+    cause: Cause | None = None
 
 
 class MediaError(Exception):

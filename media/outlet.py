@@ -9,6 +9,7 @@ from media.api import Kind
 from media.codec import VP8
 from media.downlink import Downlink
 from media.limits import Bucket
+from media.pace import Recent, Watch
 from media.replay import recall
 from media.rewrite import Rewriter
 from media.rtp import write_extensions
@@ -36,6 +37,7 @@ class Outlet:
         "context",
         "downlink",
         "fresh",
+        "frozen",
         "granted",
         "head",
         "index",
@@ -43,6 +45,7 @@ class Outlet:
         "kind",
         "last_timestamp",
         "lead",
+        "loss",
         "lost",
         "mid",
         "nacks",
@@ -77,6 +80,7 @@ class Outlet:
         "timestamp_offset",
         "track",
         "wanted",
+        "watch",
     )
 
     def __init__(
@@ -127,6 +131,9 @@ class Outlet:
         self.nacks = 0
         self.plis = 0
         self.lost = 0
+        self.loss = 0.0  # share lost lately
+        self.watch = Watch()
+        self.frozen = Recent()
         self.jitter = 0.0
         self.rtt: float | None = None
         self.report_middle = 0

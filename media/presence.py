@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from media.api import PeerStats, PresenceSample, StreamStats
+from media.outlet import Outlet
+from media.pace import threshold
 from media.peer import Peer
+from media.quality import quality_of
+from media.stream import Stream
+from media.tally import Tally
+from media.vp8 import Pictures
 
 TALK_PACKET_SECONDS = 0.02  # Opus packets of 20 ms, what every browser sends
 
@@ -21,44 +29,103 @@ def sample(peer: Peer, now: float, wall_now: float) -> PresenceSample:
     )
 
 
-def stats(peer: Peer) -> PeerStats:
-    """Every stream of the peer, incoming first."""
-    incoming = [
-        StreamStats(
-            direction="in",
-            mid=s.track.mid,
-            kind=s.track.kind,
-            ssrc=s.ssrc,
-            participant_id=peer.participant_id,
-            packets=s.packets,
-            bytes=s.bytes,
-            lost=s.lost,
-            jitter_seconds=s.jitter / s.clock_rate,
-            rtt_seconds=peer.rtt or None,
-            nacks=s.nacks,
-            plis=s.plis,
-            bitrate_bps=s.bitrate.bits_per_second,
-            rid=s.rid,
+def watch(peer: Peer, tally: Tally, now: float) -> None:
+    """Look whether the peer's pictures stand still; every tenth of a second."""
+    for outlet in peer.outlets.values():
+        if outlet.kind != "video" or outlet.context is None:
+            continue
+        source = outlet.stream or outlet.target
+        if source is None:
+            continue
+        limit = threshold(source.pace.average)
+        before = outlet.watch.freezes
+        frozen = outlet.watch.look(
+            outlet.last_timestamp,
+            outlet.packets > 0 and not outlet.paused and now - source.pace.at < limit,
+            limit,
+            now,
         )
-        for s in peer.streams.values()
-    ]
-    outgoing = [
-        StreamStats(
-            direction="out",
-            mid=o.mid,
-            kind=o.kind,
-            ssrc=o.ssrc,
-            participant_id=o.track.participant_id if o.track is not None else None,
-            packets=o.packets,
-            bytes=o.octets,
-            lost=o.lost,
-            jitter_seconds=o.jitter / (48000 if o.kind == "audio" else 90000),
-            rtt_seconds=o.rtt,
-            nacks=o.nacks,
-            plis=o.plis,
-            bitrate_bps=o.bitrate.bits_per_second,
-            rid=o.stream.rid if o.stream is not None else "",
-        )
-        for o in peer.outlets.values()
-    ]
-    return PeerStats(peer.participant_id, peer.peer_id, (*incoming, *outgoing))
+        if frozen:
+            tally.freeze_seconds_out += frozen
+            tally.freezes_out += outlet.watch.freezes - before
+
+
+def stats(peer: Peer, stalled: float, now: float) -> PeerStats:
+    """Every stream of the peer, incoming first, and the judgement on its line; `stalled` is the server's own share."""
+    downlink = peer.downlink
+    found = PeerStats(
+        peer.participant_id,
+        peer.peer_id,
+        (
+            *(_incoming(peer, stream) for stream in peer.streams.values()),
+            *(_outgoing(outlet) for outlet in peer.outlets.values()),
+        ),
+        rtt_seconds=peer.rtt or None,
+        silent_seconds=max(0.0, now - peer.last_packet) if peer.last_packet else 0.0,
+        queue_seconds=max(0.0, downlink.queue),
+        estimate_bps=downlink.estimate if downlink.limited else None,
+        stalled=stalled,
+    )
+    score, cause = quality_of(found)
+    return replace(found, score=score, cause=cause)
+
+
+def _incoming(peer: Peer, stream: Stream) -> StreamStats:
+    pace = stream.pace
+    return StreamStats(
+        direction="in",
+        mid=stream.track.mid,
+        kind=stream.track.kind,
+        ssrc=stream.ssrc,
+        participant_id=peer.participant_id,
+        packets=stream.packets,
+        bytes=stream.bytes,
+        lost=stream.lost,
+        jitter_seconds=stream.jitter / stream.clock_rate,
+        rtt_seconds=peer.rtt or None,
+        nacks=stream.nacks,
+        plis=stream.plis,
+        bitrate_bps=stream.bitrate.bits_per_second,
+        rid=stream.rid,
+        loss=stream.loss,
+        height=stream.height,
+        best_height=stream.height,
+        frames=pace.frames,
+        frame_rate=1 / pace.average if pace.average > 0 else 0.0,
+        freezes=pace.freezes,
+        freeze_seconds=pace.freeze_seconds,
+        frozen=stream.frozen.share,
+    )
+
+
+def _outgoing(outlet: Outlet) -> StreamStats:
+    stream = outlet.stream
+    best = max((s.height for s in outlet.track.streams), default=0) if outlet.track is not None else 0
+    average = stream.pace.average if stream is not None else 0.0
+    pictures = outlet.rewriter
+    return StreamStats(
+        direction="out",
+        mid=outlet.mid,
+        kind=outlet.kind,
+        ssrc=outlet.ssrc,
+        participant_id=outlet.track.participant_id if outlet.track is not None else None,
+        packets=outlet.packets,
+        bytes=outlet.octets,
+        lost=outlet.lost,
+        jitter_seconds=outlet.jitter / (48000 if outlet.kind == "audio" else 90000),
+        rtt_seconds=outlet.rtt,
+        nacks=outlet.nacks,
+        plis=outlet.plis,
+        bitrate_bps=outlet.bitrate.bits_per_second,
+        rid=stream.rid if stream is not None else "",
+        loss=outlet.loss,
+        retransmitted=outlet.retransmitted,
+        height=stream.height if stream is not None else 0,
+        best_height=best if outlet.wanted is None else min(best, outlet.wanted),
+        temporal=pictures.limit if isinstance(pictures, Pictures) and pictures.limit < 3 else -1,
+        frame_rate=1 / average if average > 0 else 0.0,
+        freezes=outlet.watch.freezes,
+        freeze_seconds=outlet.watch.freeze_seconds,
+        frozen=outlet.frozen.share,
+        paused=outlet.paused,
+    )

@@ -285,6 +285,11 @@ class Receiver:
             payload = packet[start:]
             # Once per frame; all packets only while one is awaited, in case reordering put another one first.
             if timestamp != stream.frame or stream.keyframe_wanted:
+                if timestamp != stream.frame:
+                    froze = stream.pace.step(timestamp, now, stream.clock_rate, bool(stream.missing))
+                    if froze:
+                        tally.freezes_in += 1
+                        tally.freeze_seconds_in += froze
                 stream.frame = timestamp
                 if stream.codec.keyframe(payload, 0, end - start):
                     stream.keyframe_wanted = False

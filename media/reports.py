@@ -5,6 +5,7 @@ from __future__ import annotations
 from media import rtcp
 from media.forward import Sender
 from media.outlet import Outlet
+from media.pace import RECENT
 from media.peer import Peer
 from media.rtcp import (
     Bye,
@@ -65,6 +66,7 @@ def _read_blocks(peer: Peer, blocks: tuple[ReportBlock, ...], now: float) -> Non
         if outlet is None:
             continue
         outlet.lost = block.lost
+        outlet.loss += (block.fraction_lost / 256 - outlet.loss) * RECENT
         outlet.jitter = float(block.jitter)
         if block.last_report and block.last_report == outlet.report_middle:
             rtt = now - outlet.report_sent_at - block.delay / 65536
@@ -104,6 +106,7 @@ def reports(peer: Peer, now: float) -> list[bytes]:
     names: list[tuple[int, bytes]] = []
     for outlet in peer.outlets.values():
         outlet.bitrate.update(outlet.octets, now)
+        outlet.frozen.update(outlet.watch.freeze_seconds, now)
         report = _sender_report(outlet, now, tuple(blocks[:MAX_BLOCKS]))
         if report is None:
             continue
@@ -121,6 +124,7 @@ def reports(peer: Peer, now: float) -> list[bytes]:
         compounds.append(current + rtcp.write_cnames(names))
     for stream in peer.streams.values():
         stream.bitrate.update(stream.bytes, now)
+        stream.frozen.update(stream.pace.freeze_seconds, now)
     return compounds
 
 
@@ -130,6 +134,7 @@ def _block(stream: Stream, now: float) -> ReportBlock:
     lost_now = expected_now - (stream.received - stream.received_before)
     stream.expected_before, stream.received_before = expected, stream.received
     fraction = 0 if expected_now <= 0 or lost_now <= 0 else min(255, (lost_now << 8) // expected_now)
+    stream.loss += (fraction / 256 - stream.loss) * RECENT
     middle = stream.report_ntp >> 16 & 0xFFFFFFFF
     return ReportBlock(
         ssrc=stream.ssrc,

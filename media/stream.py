@@ -8,6 +8,7 @@ from media.api import Kind
 from media.codec import ForwardedCodec
 from media.layers import alive, best_first, pick
 from media.nack import MissingPackets
+from media.pace import Pace, Recent
 from media.replay import Opening
 from media.ring import PacketRing
 from media.rtp import ExtensionReader
@@ -116,16 +117,19 @@ class Stream:
         "expected_before",
         "extensions",
         "frame",
+        "frozen",
         "height",
         "highest",
         "is_video",
         "jitter",
         "keyframe_at",
         "keyframe_wanted",
+        "loss",
         "missing",
         "nacks",
         "opening",
         "outlets",
+        "pace",
         "packets",
         "payload_type",
         "plis",
@@ -179,6 +183,9 @@ class Stream:
         self.received_before = 0
         self.bitrate = Rate()
         self.frame = -1  # timestamp of the latest packet
+        self.pace = Pace()
+        self.frozen = Recent()
+        self.loss = 0.0  # share lost lately
         self.opening: Opening | None = None  # the latest keyframe
         self.keyframe_wanted = False
         self.keyframe_at = float("-inf")  # when it was last asked for

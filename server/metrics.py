@@ -128,6 +128,38 @@ def _of_media(counters: Counters, sockets: int) -> Iterator[Metric]:
     )
     forward.add_metric((), _cumulative(counters.delay_counts), counters.delay_sum_seconds)
     yield forward
+    yield from _of_quality(counters)
+
+
+def _of_quality(counters: Counters) -> Iterator[Metric]:
+    freezes = CounterMetricFamily(
+        "visavis_media_freezes", "Pictures that stood still, by direction.", labels=("direction",)
+    )
+    freezes.add_metric(("in",), counters.freezes_in)
+    freezes.add_metric(("out",), counters.freezes_out)
+    yield freezes
+    seconds = CounterMetricFamily(
+        "visavis_media_freeze_seconds", "How long pictures stood still.", labels=("direction",)
+    )
+    seconds.add_metric(("in",), counters.freeze_seconds_in)
+    seconds.add_metric(("out",), counters.freeze_seconds_out)
+    yield seconds
+    yield CounterMetricFamily(
+        "visavis_media_stalls", "Times the media loop was late by 0.1 s or more.", value=counters.stalls
+    )
+    yield CounterMetricFamily(
+        "visavis_media_stall_seconds", "How late it was, summed.", value=counters.stall_seconds
+    )
+    quality = HistogramMetricFamily(
+        "visavis_media_quality_score", "The quality of people's lines, 1 to 5, whenever it was looked at."
+    )
+    total, buckets = 0, []
+    for score, count in enumerate(counters.quality_counts, 1):
+        total += count
+        buckets.append((str(float(score)), float(total)))
+    buckets.append(("+Inf", float(total)))
+    quality.add_metric((), buckets, sum(s * n for s, n in enumerate(counters.quality_counts, 1)))
+    yield quality
 
 
 def _cumulative(counts: tuple[int, ...]) -> list[tuple[str, float]]:

@@ -8,7 +8,8 @@ from collections import deque
 from aiohttp import web as http
 
 from signaling.counters import Counters
-from signaling.messages import Close, Goodbye, Outbound, serialise
+from signaling.messages import Close, Goodbye, Outbound
+from signaling.text import serialise
 
 MAX_QUEUED = 512  # messages; a room's busiest minute is a few dozen
 MAX_QUEUED_BYTES = 2 * 1024 * 1024  # a page of history, 50 messages of the greatest length, is at most 800 KB

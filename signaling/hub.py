@@ -50,6 +50,7 @@ from signaling.messages import (
     Say,
     SessionChanged,
     SlotView,
+    Want,
     Welcome,
 )
 from signaling.observer import Observer
@@ -72,6 +73,8 @@ class Sfu(Protocol):
     async def join(self, *, room_id: str, participant_id: str, peer_id: str, offer_sdp: str) -> str: ...
 
     def leave(self, room_id: str, peer_id: str, reason: LeaveReason) -> None: ...
+
+    def want(self, room_id: str, peer_id: str, mid: str, height: int | None) -> None: ...
 
     def presence(self, room_id: str) -> Sequence[PresenceSample]: ...
 
@@ -200,10 +203,15 @@ class Hub:
         if live is None:
             return
         match message:
-            case Offer(id, sdp):
-                await self._answer(connection, session_id, live, id, sdp)
-            case MediaState(audio, video):
-                self._step(session_id, rooms.media_state(live.room, connection.id, audio, video))
+            case Offer() as offer:
+                await self._answer(connection, session_id, live, offer)
+            case Want(slots):
+                seat = rooms.by_connection(live.room, connection.id)
+                if seat is not None and seat.peer_id is not None and seat.in_media:
+                    for mid, height in slots:
+                        self._sfu.want(str(session_id), seat.peer_id, mid, height)
+            case MediaState(audio, video, screen):
+                self._step(session_id, rooms.media_state(live.room, connection.id, audio, video, screen))
             case Say(client_id, text):
                 await self._say(connection, session_id, live, client_id, text)
             case AskHistory(before):
@@ -216,15 +224,13 @@ class Hub:
             case Hello():  # `receive` lets only the first one through
                 pass
 
-    async def _answer(
-        self, connection: Connection, session_id: UUID, live: LiveRoom, id: str, sdp: str
-    ) -> None:
+    async def _answer(self, connection: Connection, session_id: UUID, live: LiveRoom, offer: Offer) -> None:
         seat = rooms.by_connection(live.room, connection.id)
         if seat is None or seat.peer_id is None:
             return
         if not self.sink.accepting:
             self._refuse_with(
-                connection, Error("presence_backlog", "The server is catching up. Try again soon.", id)
+                connection, Error("presence_backlog", "The server is catching up. Try again soon.", offer.id)
             )
             return
         peer_id = seat.peer_id
@@ -232,7 +238,10 @@ class Hub:
         try:
             async with asyncio.timeout(JOIN_TIMEOUT):
                 answer = await self._sfu.join(
-                    room_id=str(session_id), participant_id=str(seat.user_id), peer_id=peer_id, offer_sdp=sdp
+                    room_id=str(session_id),
+                    participant_id=str(seat.user_id),
+                    peer_id=peer_id,
+                    offer_sdp=offer.sdp,
                 )
         except (TimeoutError, asyncio.CancelledError):
             self._sfu.leave(str(session_id), peer_id, LeaveReason.LEFT)
@@ -240,7 +249,7 @@ class Hub:
         finally:
             live.users -= 1
         self._step(session_id, rooms.answered(live.room, connection.id, peer_id))
-        connection.send(Answer(id, answer))
+        connection.send(Answer(offer.id, answer))
 
     async def _say(
         self, connection: Connection, session_id: UUID, live: LiveRoom, client_id: str, text: str
@@ -265,10 +274,10 @@ class Hub:
     def on_media_event(self, event: MediaEvent) -> None:
         """The SFU's callback: notes and tells, never waits."""
         session_id = UUID(event.room_id)
-        if isinstance(event, SlotPaused | SpeakerChanged):  # nothing in the protocol tells of these yet
-            return
-        if not isinstance(event, SlotsChanged) and (sighting := self._observer.see(event)) is not None:
-            self.sink.take(sighting)
+        if isinstance(event, PeerJoined | PeerLeft | PeerClosed):
+            sighting = self._observer.see(event)
+            if sighting is not None:
+                self.sink.take(sighting)
         live = self._live.get(session_id)
         if live is None:
             return
@@ -282,6 +291,12 @@ class Hub:
                 if all(sample.peer_id != peer_id for sample in self._sfu.presence(room_id)):
                     live.holds.pop(peer_id, None)
                     self._step(session_id, rooms.media_closed(live.room, peer_id))
+                else:
+                    self._step(session_id, rooms.media_renewed(live.room, peer_id))
+            case SlotPaused(peer_id=peer_id, mid=mid, paused=paused):
+                self._step(session_id, rooms.slot_paused(live.room, peer_id, mid, paused))
+            case SpeakerChanged(participant_id=speaker):
+                self._step(session_id, rooms.spoke(live.room, UUID(speaker) if speaker else None))
             case SlotsChanged(peer_id=peer_id, slots=slots):
                 views = tuple(
                     SlotView(s.mid, s.kind, UUID(s.participant_id) if s.participant_id else None)

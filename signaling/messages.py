@@ -1,20 +1,19 @@
-"""The closed sets of messages of the room socket, read from and written to JSON text (see PROTOCOL.md)."""
+"""The closed sets of messages of the room socket, each with its limit beside it (see PROTOCOL.md)."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 from uuid import UUID
 
 MAX_FRAME = 256 * 1024  # bytes; a Chromium offer of ten m-lines is about 20 KB
 MAX_TEXT = 4_000  # characters of a chat message
 MAX_ID = 64  # characters of an identifier chosen by the client
 MAX_TOKEN = 4_096
+MAX_SLOTS = 128  # m-lines a message may speak of; the SFU takes no longer offer
+MAX_HEIGHT = 8_192  # lines of picture
 
 
 class Close(IntEnum):
@@ -54,6 +53,14 @@ class Rate:
 ALL_FRAMES = Rate(burst=240, per_second=40.0)  # of whatever type; beyond it the socket closes with 4429
 
 
+class Source(StrEnum):
+    """What an m-line carries; the SFU has the same words."""
+
+    CAMERA = "camera"
+    MICROPHONE = "microphone"
+    SCREEN = "screen"
+
+
 class BadMessage(Exception):
     """A frame outside the protocol: one strike. ``id`` is the client's own identifier, when one could be read."""
 
@@ -81,6 +88,18 @@ class Offer:
     RATE: ClassVar = Rate(6, 0.25)
     id: str
     sdp: str
+    sources: tuple[
+        tuple[str, Source], ...
+    ] = ()  # (mid, what it carries) of the m-lines on which the client sends
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """How large the pictures are shown: (mid of the receive slot, lines), 0 for not at all, None for the best."""
+
+    TYPE: ClassVar = "want"
+    RATE: ClassVar = Rate(20, 4.0)  # a window being dragged is told a few times a second
+    slots: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,7 @@ class MediaState:
     RATE: ClassVar = Rate(20, 2.0)
     audio: bool
     video: bool
+    screen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,95 +139,8 @@ class Leave:
     RATE: ClassVar = Rate(2, 0.1)
 
 
-Inbound: TypeAlias = Hello | Offer | MediaState | Say | AskHistory | Ping | Leave
-INBOUND: tuple[type[Inbound], ...] = (Hello, Offer, MediaState, Say, AskHistory, Ping, Leave)
-
-
-def parse(frame: str) -> Inbound:
-    """Read one text frame. Raises `BadMessage`, and nothing else, for whatever is not a message of the protocol."""
-    try:
-        data = json.loads(frame)
-    except (ValueError, RecursionError) as exc:  # RecursionError: a frame of a hundred thousand brackets
-        raise BadMessage("bad_json", "The frame is not JSON.") from exc
-    if not isinstance(data, dict):
-        raise BadMessage("bad_json", "A message is a JSON object with a type.")
-    match data.get("type"):
-        case "hello":
-            return Hello(_text(data, "room_token", MAX_TOKEN), _optional(data, "resume", MAX_ID))
-        case "offer":
-            return Offer(_text(data, "id", MAX_ID), _text(data, "sdp", MAX_FRAME))
-        case "media_state":
-            return MediaState(_flag(data, "audio"), _flag(data, "video"))
-        case "chat":
-            client_id = _text(data, "client_id", MAX_ID)
-            text = _text(data, "text", MAX_TEXT)
-            if not text.strip():
-                raise BadMessage("bad_field", "text must not be blank.", client_id)
-            return Say(client_id, text)
-        case "chat_history":
-            return AskHistory(_before(data))
-        case "ping":
-            return Ping(_echo(data))
-        case "leave":
-            return Leave()
-        case str() as other:
-            raise BadMessage("unknown_type", f"There is no message of type {other[:40]!r}.", _id_of(data))
-        case _:
-            raise BadMessage("unknown_type", "A message needs a type.", _id_of(data))
-
-
-def _id_of(data: Mapping[str, Any]) -> str | None:
-    for name in ("id", "client_id"):
-        value = data.get(name)
-        if isinstance(value, str) and 0 < len(value) <= MAX_ID and _sendable(value):
-            return value
-    return None
-
-
-def _sendable(value: str) -> bool:
-    """Neither NUL (PostgreSQL refuses it) nor half a surrogate pair (UTF-8 refuses it)."""
-    return "\x00" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
-
-
-def _text(data: Mapping[str, Any], name: str, limit: int) -> str:
-    value = data.get(name)
-    if not isinstance(value, str) or not value or len(value) > limit:
-        raise BadMessage("bad_field", f"{name} must be text of 1 to {limit} characters.", _id_of(data))
-    if not _sendable(value):
-        raise BadMessage("bad_field", f"{name} holds characters that are not text.", _id_of(data))
-    return value
-
-
-def _optional(data: Mapping[str, Any], name: str, limit: int) -> str | None:
-    return None if data.get(name) is None else _text(data, name, limit)
-
-
-def _flag(data: Mapping[str, Any], name: str) -> bool:
-    value = data.get(name)
-    if not isinstance(value, bool):
-        raise BadMessage("bad_field", f"{name} must be true or false.")
-    return value
-
-
-def _before(data: Mapping[str, Any]) -> int:
-    value = data.get("before")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
-        raise BadMessage("bad_field", "before must be a sequence number from 1.")
-    return value
-
-
-def _echo(data: Mapping[str, Any]) -> float | int | str:
-    value = data.get("t")
-    if isinstance(value, str) and len(value) <= MAX_ID and _sendable(value):
-        return value
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and abs(value) < 2**63
-    ):
-        return value
-    raise BadMessage("bad_field", "t must be a number, or text of up to 64 characters.")
+Inbound: TypeAlias = Hello | Offer | Want | MediaState | Say | AskHistory | Ping | Leave
+INBOUND: tuple[type[Inbound], ...] = (Hello, Offer, Want, MediaState, Say, AskHistory, Ping, Leave)
 
 
 # ---------------------------------------------------------------- from the server
@@ -227,6 +160,7 @@ class Participant:
     state: Presence
     audio: bool
     video: bool
+    screen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +191,7 @@ class SlotView:
     mid: str
     kind: str
     user_id: UUID | None
+    source: Source | None = None  # None when the sender's offer did not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +215,29 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Slots:
     slots: tuple[SlotView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Whether the picture of a receive slot is held back because this client's line is too narrow for it."""
+
+    mid: str
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """Who speaks now, None for nobody."""
+
+    user_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Which simulcast layers of the m-line somebody wants; those left out need not be sent, nor anything if empty."""
+
+    mid: str
+    rids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,67 +280,17 @@ class Goodbye:
 
 
 Outbound: TypeAlias = (
-    Welcome | Answer | Slots | ParticipantChanged | Said | History | SessionChanged | Pong | Error | Goodbye
+    Welcome
+    | Answer
+    | Slots
+    | Paused
+    | Speaking
+    | Layers
+    | ParticipantChanged
+    | Said
+    | History
+    | SessionChanged
+    | Pong
+    | Error
+    | Goodbye
 )
-
-
-def serialise(message: Outbound) -> str:
-    """The message as JSON text, at most a few kilobytes but for answers and histories."""
-    return json.dumps(_body(message), separators=(",", ":"), ensure_ascii=False)
-
-
-def _body(message: Outbound) -> dict[str, Any]:
-    match message:
-        case Welcome(peer_id, resumed, you, session, participants, chat, more, server_time):
-            return {
-                "type": "welcome", "peer_id": peer_id, "resumed": resumed, "you": _participant(you),
-                "session": {
-                    "id": str(session.id), "start": instant(session.start), "end": instant(session.end),
-                    "closes_at": instant(session.closes_at), "title": session.title,
-                },
-                "participants": [_participant(p) for p in participants],
-                "chat": [_line(line) for line in chat],
-                "more": more,
-                "server_time": instant(server_time),
-            }  # fmt: skip
-        case Answer(id, sdp):
-            return {"type": "answer", "id": id, "sdp": sdp}
-        case Slots(slots):
-            views = [
-                {"mid": s.mid, "kind": s.kind, "user_id": str(s.user_id) if s.user_id else None}
-                for s in slots
-            ]
-            return {"type": "slots", "slots": views}
-        case ParticipantChanged(participant):
-            return {"type": "participant", "participant": _participant(participant)}
-        case Said(line):
-            return {"type": "chat", **_line(line)}
-        case History(items, more):
-            return {"type": "chat_history", "items": [_line(line) for line in items], "more": more}
-        case SessionChanged(status, outcome):
-            return {"type": "session", "status": status, "outcome": outcome}
-        case Pong(t):
-            return {"type": "pong", "t": t}
-        case Error(code, detail, id):
-            return {"type": "error", "code": code, "detail": detail} | ({"id": id} if id is not None else {})
-        case Goodbye(reason):
-            return {"type": "goodbye", "reason": reason.value}
-
-
-def _participant(p: Participant) -> dict[str, Any]:
-    return {
-        "user_id": str(p.user_id), "name": p.name, "role": p.role, "state": p.state.value,
-        "audio": p.audio, "video": p.video,
-    }  # fmt: skip
-
-
-def _line(line: ChatLine) -> dict[str, Any]:
-    return {
-        "seq": line.seq, "client_id": line.client_id, "user_id": str(line.user_id), "name": line.name,
-        "text": line.text, "at": instant(line.at),
-    }  # fmt: skip
-
-
-def instant(at: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: ``2026-11-22T04:00:00.250Z``."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,8 +15,8 @@ from signaling.messages import (
     Hello,
     Inbound,
     Rate,
-    parse,
 )
+from signaling.text import parse
 
 STRIKES = 3
 MAX_REFUSED = (

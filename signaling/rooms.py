@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
 from uuid import UUID
@@ -13,15 +13,18 @@ from signaling.messages import (
     ChatLine,
     Close,
     Ending,
+    Layers,
     Outbound,
     Participant,
     ParticipantChanged,
+    Paused,
     Presence,
     Said,
     SessionCard,
     SessionChanged,
     Slots,
     SlotView,
+    Speaking,
 )
 
 
@@ -29,8 +32,9 @@ from signaling.messages import (
 class Seat:
     """One person's place. ``connection`` is the open socket's id; ``peer_id`` names their media at the SFU.
 
-    ``in_media``: the SFU has accepted an offer for ``peer_id``; ``seen``: it sees packets flow; ``slots``: whom it
-    shows to this person, where.
+    ``in_media``: the SFU has accepted an offer for ``peer_id``; ``seen``: it sees packets flow. What it last said of
+    these media, for whoever resumes them: ``slots`` whom it shows where, ``paused`` which of them (mids) it holds back,
+    ``layers`` which are wanted of each m-line that sends.
     """
 
     user_id: UUID
@@ -42,7 +46,20 @@ class Seat:
     seen: bool = False
     audio: bool = False
     video: bool = False
+    screen: bool = False
     slots: tuple[SlotView, ...] = ()
+    paused: frozenset[str] = frozenset()
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def news(self) -> tuple[Outbound, ...]:
+        """All that a client must hear again which comes back to its media."""
+        slots: tuple[Outbound, ...] = (Slots(self.slots),) if self.slots else ()
+        return (
+            *slots,
+            *(Paused(mid, True) for mid in sorted(self.paused)),
+            *(Layers(mid, rids) for mid, rids in self.layers.items()),
+        )
 
     @property
     def participant(self) -> Participant:
@@ -50,16 +67,17 @@ class Seat:
             state = Presence.PRESENT
         else:
             state = Presence.AWAY if self.connection is None else Presence.CONNECTED
-        return Participant(self.user_id, self.name, self.role, state, self.audio, self.video)
+        return Participant(self.user_id, self.name, self.role, state, self.audio, self.video, self.screen)
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """``last_seq``: the newest chat line that was sent to everybody."""
+    """``last_seq``: the newest chat line that was sent to everybody; ``speaker``: who speaks, as the SFU hears it."""
 
     card: SessionCard
     seats: Mapping[UUID, Seat]
     last_seq: int = 0
+    speaker: UUID | None = None
 
     @property
     def empty(self) -> bool:
@@ -135,12 +153,13 @@ def sit(room: Room, user_id: UUID, connection: str, resume: str | None) -> tuple
     resumed = resume is not None and resume == seat.peer_id and seat.in_media
     if resumed:
         seat = replace(seat, connection=connection)
-        if seat.slots:
-            effects.append(Tell(connection, Slots(seat.slots)))
+        effects += (Tell(connection, message) for message in seat.news)
     else:
         if seat.peer_id is not None and seat.in_media:
             effects.append(LeaveMedia(seat.peer_id, LeaveReason.REPLACED))
         seat = Seat(seat.user_id, seat.name, seat.role, connection=connection, peer_id=connection)
+    if room.speaker is not None and room.speaker != user_id:
+        effects.append(Tell(connection, Speaking(room.speaker)))
     room, told = _put(room, seat, but=connection)
     return room, (*effects, *told), resumed
 
@@ -190,7 +209,7 @@ def media_seen(room: Room, peer_id: str, seen: bool) -> tuple[Room, Effects]:
     seat = by_peer(room, peer_id)
     if seat is None or seat.seen == seen:
         return room, ()
-    return _put(room, replace(seat, seen=seen))
+    return _hush(*_put(room, replace(seat, seen=seen)))
 
 
 def media_closed(room: Room, peer_id: str) -> tuple[Room, Effects]:
@@ -199,13 +218,46 @@ def media_closed(room: Room, peer_id: str) -> tuple[Room, Effects]:
     if seat is None:
         return room, ()
     if seat.connection is None:
-        return _put(room, Seat(seat.user_id, seat.name, seat.role))
-    return _put(room, replace(seat, in_media=False, seen=False))
+        return _hush(*_put(room, Seat(seat.user_id, seat.name, seat.role)))
+    return _hush(*_put(room, replace(_unsaid(seat), in_media=False, seen=False)))
 
 
-def media_state(room: Room, connection: str, audio: bool, video: bool) -> tuple[Room, Effects]:
+def media_renewed(room: Room, peer_id: str) -> tuple[Room, Effects]:
+    """The SFU has let old media of the peer go, and new ones have their name already: what was said is forgotten."""
+    seat = by_peer(room, peer_id)
+    return (room, ()) if seat is None else _put(room, _unsaid(seat))
+
+
+def media_state(
+    room: Room, connection: str, audio: bool, video: bool, screen: bool = False
+) -> tuple[Room, Effects]:
     seat = by_connection(room, connection)
-    return (room, ()) if seat is None else _put(room, replace(seat, audio=audio, video=video))
+    return (room, ()) if seat is None else _put(room, replace(seat, audio=audio, video=video, screen=screen))
+
+
+def slot_paused(room: Room, peer_id: str, mid: str, paused: bool) -> tuple[Room, Effects]:
+    """The SFU holds a picture back from this person, or shows it again."""
+    seat = by_peer(room, peer_id)
+    if seat is None:
+        return room, ()
+    room, _ = _put(room, replace(seat, paused=seat.paused | {mid} if paused else seat.paused - {mid}))
+    return room, (Tell(seat.connection, Paused(mid, paused)),) if seat.connection is not None else ()
+
+
+def layers_wanted(room: Room, peer_id: str, mid: str, rids: tuple[str, ...]) -> tuple[Room, Effects]:
+    """Which layers of one of this person's m-lines anybody wants."""
+    seat = by_peer(room, peer_id)
+    if seat is None:
+        return room, ()
+    room, _ = _put(room, replace(seat, layers=MappingProxyType({**seat.layers, mid: rids})))
+    return room, (Tell(seat.connection, Layers(mid, rids)),) if seat.connection is not None else ()
+
+
+def spoke(room: Room, user_id: UUID | None) -> tuple[Room, Effects]:
+    """Another person speaks now, or nobody does."""
+    if user_id == room.speaker or (user_id is not None and user_id not in room.seats):
+        return room, ()
+    return replace(room, speaker=user_id), _everybody(room, Speaking(user_id))
 
 
 def slots_changed(room: Room, peer_id: str, slots: tuple[SlotView, ...]) -> tuple[Room, Effects]:
@@ -273,6 +325,18 @@ def _put(room: Room, seat: Seat, but: str | None = None) -> tuple[Room, Effects]
     if seat.participant == before:
         return room, ()
     return room, _everybody(room, ParticipantChanged(seat.participant), but)
+
+
+def _unsaid(seat: Seat) -> Seat:
+    return replace(seat, paused=frozenset(), layers=MappingProxyType({}))
+
+
+def _hush(room: Room, effects: Effects) -> tuple[Room, Effects]:
+    """Whose media are gone no longer speaks: an SFU that has nobody left in the room does not say so."""
+    if room.speaker is None or room.seats[room.speaker].seen:
+        return room, effects
+    room, told = spoke(room, None)
+    return room, (*effects, *told)
 
 
 def _everybody(room: Room, message: Outbound, but: str | None = None) -> Effects:

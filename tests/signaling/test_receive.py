@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signaling.messages import INBOUND, BadMessage, Close, Error, Offer, Say, parse, serialise
+from signaling.messages import INBOUND, BadMessage, Close, Error, Offer, Say, Source, Want
 from signaling.receive import HangUp, Perform, Refuse, Talk, receive
+from signaling.text import parse, serialise
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -19,7 +20,21 @@ JSON = st.recursive(
 )
 TYPES = st.sampled_from([kind.TYPE for kind in INBOUND])
 NAMES = st.sampled_from(
-    ["room_token", "resume", "id", "sdp", "audio", "video", "client_id", "text", "before", "t"]
+    [
+        "room_token",
+        "resume",
+        "id",
+        "sdp",
+        "sources",
+        "slots",
+        "audio",
+        "video",
+        "screen",
+        "client_id",
+        "text",
+        "before",
+        "t",
+    ]
 )
 ALMOST = st.builds(lambda type, rest: {**rest, "type": type}, TYPES, st.dictionaries(NAMES, JSON, max_size=5))
 
@@ -78,3 +93,33 @@ def test_the_third_strike_closes_whatever_lies_between() -> None:
         talk, verdict = receive(talk, frame, 0.0)
         assert type(verdict) is kind
     assert verdict == HangUp(Error("unexpected_message", "You have said hello already."), Close.STRIKES)
+
+
+def test_what_is_wanted_and_what_is_sent_have_bounds() -> None:
+    def frame(**message: Any) -> str:
+        return json.dumps(message)
+
+    slots = [{"mid": "3", "height": 240}, {"mid": "4", "height": None}, {"mid": "5", "height": 0}]
+    assert parse(frame(type="want", slots=slots)) == Want((("3", 240), ("4", None), ("5", 0)))
+    sources = {"0": "microphone", "2": "screen"}
+    offer = parse(frame(type="offer", id="a", sdp="v=0", sources=sources))
+    assert offer == Offer("a", "v=0", (("0", Source.MICROPHONE), ("2", Source.SCREEN)))
+    assert parse(frame(type="offer", id="a", sdp="v=0")) == Offer("a", "v=0")
+    for bad in (
+        [{"mid": "3", "height": True}],
+        [{"mid": "3", "height": -1}],
+        [{"mid": "3", "height": 8193}],
+        [{"mid": "3", "height": 1.5}],
+        [{"mid": "3"}],
+        [{"mid": "x" * 17, "height": 1}],
+        [{"mid": "a b", "height": 1}],
+        [["3", 1]],
+        [{"mid": "3", "height": 1}] * 129,
+        {"3": 240},
+    ):
+        with pytest.raises(BadMessage):
+            parse(frame(type="want", slots=bad))
+    for bad_sources in (["screen"], {"0": "window"}, {"": "camera"}, {"0": ["camera"]}):
+        with pytest.raises(BadMessage) as refused:
+            parse(frame(type="offer", id="a", sdp="v=0", sources=bad_sources))
+        assert refused.value.id == "a"

@@ -6,12 +6,12 @@ PYTEST_ARGS ?=
 # Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: up test lint format types js bench browser lock clean
+.PHONY: up test lint format types js bench browser relay lock clean
 
 up: .venv/runtime.stamp  ## Run Visavis with embedded servers and demo data; Ctrl-C stops everything.
 	@exec $(BIN)/visavis up
 
-test: lint types js browser  ## Everything that must pass.
+test: lint types js browser relay  ## Everything that must pass.
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not heavy" $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
@@ -39,6 +39,15 @@ browser:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null; \
 	  else echo "The journeys need Chromium: install your distribution's package, e.g. sudo apt-get install chromium"; exit 1; fi; }
+
+# The tests of TURN need a real coturn and skip without one. Its package starts a service where there is systemd: there
+# nobody but the machine's owner should install it.
+relay:
+	@command -v turnserver >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && [ ! -d /run/systemd/system ]; then \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends coturn >/dev/null; } \
+	      || echo "coturn could not be installed: the tests of TURN will be skipped"; \
+	  else echo "coturn is not installed: the tests of TURN will be skipped"; fi; }
 
 bench: .venv/dev.stamp browser  ## Benchmarks, as ratios where a peer is installed.
 	$(BIN)/pytest -q -s -m heavy tests/media

@@ -22,6 +22,8 @@ from server.base.errors import Refusal
 from server.migrations import pending
 from server.settings import SECRET_FILE, Settings, SettingsError, SmtpSecurity, load_settings
 from server.supervisor import port_fault
+from server.turn import ice_servers
+from server.turn.probe import probe
 
 _TIMEOUT = 5.0  # seconds per question; a service that takes longer is no use to a person waiting for a page
 _ALIVE_TIMEOUT = 2.0  # /healthz does nothing but answer
@@ -78,6 +80,7 @@ async def examine(environ: Mapping[str, str], now: datetime) -> list[Finding]:
         _redis(settings.redis_url),
         asyncio.to_thread(_ports, settings, ours),
         _smtp(settings),
+        _turn(settings, now),
     )
     return [
         Finding(Level.OK, "configuration", f"data in {settings.data_dir}, public at {settings.public_url}"),
@@ -234,6 +237,27 @@ async def _smtp(settings: Settings) -> list[Finding]:
         text = f"{smtp.host}:{smtp.port}: {_words(error)}"
         return [Finding(Level.WRONG, "smtp", text, "check VISAVIS_SMTP_URL and the mail server")]
     return [Finding(Level.OK, "smtp", f"{smtp.host}:{smtp.port} accepts us")]
+
+
+async def _turn(settings: Settings, now: datetime) -> list[Finding]:
+    """Each URL is asked what a browser would ask it, with credentials like those that browsers get."""
+    if settings.turn is None:
+        text = "none: who can reach the media port neither over UDP nor over TCP cannot call"
+        return [Finding(Level.NOTE, "turn", text, "set VISAVIS_TURN_URLS and VISAVIS_TURN_SECRET")]
+    asked = [(url, it) for it in ice_servers(settings.turn, "doctor", now) for url in it.urls]
+    answers = await asyncio.gather(*(probe(url, it, _TIMEOUT) for url, it in asked))
+    findings = []
+    for (url, _), fault in zip(asked, answers, strict=True):
+        if fault is None:
+            findings.append(Finding(Level.OK, "turn", f"{url} answers"))
+            continue
+        remedy = (
+            "VISAVIS_TURN_SECRET must be the server's static-auth-secret, and both clocks must be right"
+            if "401" in fault
+            else "check VISAVIS_TURN_URLS, the server and the firewall before it"
+        )
+        findings.append(Finding(Level.WRONG, "turn", f"{url}: {fault}", remedy))
+    return findings
 
 
 def _words(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """The one place that reads the environment: typed, once, and every fault at once."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
@@ -18,6 +19,14 @@ T = TypeVar("T")
 SECRET_FILE = "secret.key"  # noqa: S105  the name of a file
 # 16 characters from a random source are about 100 bits; a shorter key is a password somebody thought up.
 MIN_SECRET_LENGTH = 16
+TURN_TTL = 6 * 3600  # seconds: longer than any session, so that no call outlives its relay
+# RFC 7064 section 3.1 and RFC 7065 section 3.1; only TURN knows a transport.
+_TURN_URL = re.compile(
+    r"(?:stuns?:{0}|turns?:{0}(?:\?transport=(?:udp|tcp))?)".format(
+        r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+    ),
+    re.ASCII,
+)
 NO_DATABASE = "No database: set VISAVIS_DATABASE_URL or start `visavis up`"
 NO_REDIS = "No Redis: set VISAVIS_REDIS_URL or start `visavis up`"
 
@@ -65,6 +74,18 @@ class Smtp:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """STUN and TURN servers for the clients (RFC 7064, RFC 7065); `secret` is what coturn calls static-auth-secret.
+
+    A secret is there whenever one of the URLs is `turn:` or `turns:`.
+    """
+
+    urls: tuple[str, ...]
+    secret: str = field(repr=False)
+    ttl_seconds: int  # of the credentials handed out
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All configuration. Secrets are kept out of `repr`."""
 
@@ -73,6 +94,7 @@ class Settings:
     port: int
     media_port: int  # UDP and TCP
     media_addresses: tuple[str, ...]  # announced in ICE candidates
+    turn: Turn | None  # None: clients reach the media port themselves
     public_url: str  # without a slash at the end
     database_url: str = field(repr=False)
     database_replica_url: str | None = field(repr=False)
@@ -236,6 +258,7 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         port=port,
         media_port=media_port,
         media_addresses=reader.parsed("VISAVIS_MEDIA_ADDRESSES", _default_addresses(host), _addresses),
+        turn=_turn(reader),
         public_url=reader.parsed("VISAVIS_PUBLIC_URL", default_url, _public_url),
         database_url=database_url or "",
         database_replica_url=replica_url,
@@ -273,6 +296,27 @@ def _secret_key(reader: _Reader, data_dir: Path, *, embedded: bool, make: bool) 
         )
         return ""
     return kept_secret(data_dir / SECRET_FILE) if make else ""
+
+
+def _turn(reader: _Reader) -> Turn | None:
+    """URLs and secret go together; `stun:` alone needs no secret."""
+    none: tuple[str, ...] = ()
+    urls = reader.parsed("VISAVIS_TURN_URLS", none, _turn_urls)
+    secret = reader.text("VISAVIS_TURN_SECRET") or ""
+    ttl = reader.parsed(
+        "VISAVIS_TURN_TTL_SECONDS", TURN_TTL, _Between(60, 7 * 86400, "between a minute and a week").whole
+    )
+    given = reader.text("VISAVIS_TURN_URLS") is not None
+    if any(url.startswith("turn") for url in urls) and not secret:
+        reader.fault("VISAVIS_TURN_SECRET", "is required with turn: URLs: coturn's static-auth-secret")
+    elif secret and not given:
+        reader.fault("VISAVIS_TURN_URLS", "is missing: VISAVIS_TURN_SECRET is of no use without it")
+    elif secret and len(secret) < MIN_SECRET_LENGTH:
+        reader.fault(
+            "VISAVIS_TURN_SECRET",
+            f"is shorter than {MIN_SECRET_LENGTH} characters: make one with `openssl rand -hex 32`",
+        )
+    return Turn(urls, secret, ttl) if urls else None
 
 
 def _tls(reader: _Reader) -> tuple[Path | None, Path | None]:
@@ -375,6 +419,16 @@ def _addresses(text: str) -> tuple[str, ...]:
     if wrong or not parts:
         raise ValueError(f"needs IP addresses that browsers can reach, not {', '.join(wrong) or 'nothing'}")
     return tuple(parts)
+
+
+def _turn_urls(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    wrong = [part for part in parts if not _TURN_URL.fullmatch(part)]
+    if wrong or not parts:
+        raise ValueError(
+            f"{', '.join(wrong) or 'nothing'} does not look like turn:turn.example.org:3478?transport=udp"
+        )
+    return parts
 
 
 def _smtp(text: str) -> Smtp:

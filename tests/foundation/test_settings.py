@@ -60,6 +60,9 @@ def test_all_faults_are_reported_together() -> None:
         "VISAVIS_MEDIA_PORT": "65536",
         "VISAVIS_PUBLIC_URL": "visavis.example.org",
         "VISAVIS_MEDIA_ADDRESSES": "192.0.2.1, router",
+        "VISAVIS_TURN_URLS": "turn:relay.example?transport=udp, https://relay.example",
+        "VISAVIS_TURN_SECRET": "hunter2",
+        "VISAVIS_TURN_TTL_SECONDS": "5",
         "VISAVIS_TIMEZONE": "Europe/Atlantis",
         "VISAVIS_SMTP_URL": "mail.example.org:25",
         "VISAVIS_MAIL_FROM": "nobody",
@@ -109,6 +112,34 @@ def test_given_addresses_and_urls_win() -> None:
     )
     assert settings.media_addresses == ("198.51.100.4", "2001:db8::4")
     assert settings.public_url == "https://visavis.example.org"
+
+
+def test_relays() -> None:
+    assert load().turn is None
+    turn = load(
+        VISAVIS_TURN_URLS="stun:a.example, turn:[2001:db8::1]:3478?transport=tcp,turns:a.example:443",
+        VISAVIS_TURN_SECRET="0123456789abcdef-hunter2",
+    ).turn
+    assert turn is not None
+    assert turn.urls == ("stun:a.example", "turn:[2001:db8::1]:3478?transport=tcp", "turns:a.example:443")
+    assert turn.ttl_seconds == 6 * 3600
+    assert "hunter2" not in repr(turn)
+    stun = load(VISAVIS_TURN_URLS="stun:a.example").turn
+    assert stun is not None and stun.secret == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "at_fault"),
+    [
+        ({"VISAVIS_TURN_URLS": "turn:a.example"}, {"VISAVIS_TURN_SECRET"}),
+        ({"VISAVIS_TURN_SECRET": "0123456789abcdef"}, {"VISAVIS_TURN_URLS"}),
+        ({"VISAVIS_TURN_URLS": "turn:a.example", "VISAVIS_TURN_SECRET": "short"}, {"VISAVIS_TURN_SECRET"}),
+        ({"VISAVIS_TURN_URLS": "stun:a.example?transport=udp"}, {"VISAVIS_TURN_URLS"}),
+        ({"VISAVIS_TURN_URLS": ","}, {"VISAVIS_TURN_URLS"}),
+    ],
+)
+def test_half_a_relay_is_a_fault(given: dict[str, str], at_fault: set[str]) -> None:
+    assert set(faults(OWN_SERVERS | given)) == at_fault
 
 
 def test_a_mail_server() -> None:

@@ -26,8 +26,10 @@ async function negotiate(name, options) {
   await pc.setRemoteDescription(await post(query, offer));
 }
 
-async function join(name, query, {send = true, slots = 2, both = false, simulcast = false, large = false} = {}) {
-  const pc = new RTCPeerConnection();
+async function join(name, query, {
+  send = true, slots = 2, both = false, simulcast = false, large = false, config = {},
+} = {}) {
+  const pc = new RTCPeerConnection(config);
   const tracks = [];
   pcs[name] = {pc, query, tracks};
   pc.ontrack = event => {
@@ -63,6 +65,7 @@ async function report(name) {
     if (s.type === 'remote-outbound-rtp' || s.type === 'remote-inbound-rtp') result.remote.push(s);
     if (s.type === 'candidate-pair' && s.nominated) result.pair = s;
   }
+  if (result.pair) result.local = stats.get(result.pair.localCandidateId);
   result.tracks = tracks.map(t => ({mid: t.mid, stream: t.stream, width: t.element.videoWidth || 0,
                                     time: t.element.currentTime}));
   return result;

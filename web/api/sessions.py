@@ -12,6 +12,7 @@ from server.chat import actions as chat
 from server.people.model import Role
 from server.sessions import actions as sessions
 from server.sessions.model import Session
+from server.turn import ice_servers
 from web.access import Owner, SignedIn
 from web.api.endpoint import Call, endpoint
 from web.context import context
@@ -63,8 +64,12 @@ async def one(call: Call[Nothing, NoQuery]) -> SessionOut:
 async def join(call: Call[Nothing, NoQuery]) -> JoinOut:
     """Get a pass into the room, from 15 minutes before the start to 15 minutes after the end."""
     session, token, expires_at = await sessions.join(call.ctx, call.caller, call.id())
+    relays = ice_servers(call.ctx.settings.turn, str(call.caller.user_id), call.ctx.clock.now())
     return JoinOut(
-        room_token=token, ws_url=socket_url(call.request, session), ice_servers=[], expires_at=expires_at
+        room_token=token,
+        ws_url=socket_url(call.request, session),
+        ice_servers=[server.as_json() for server in relays],
+        expires_at=expires_at,
     )
 
 

@@ -98,7 +98,10 @@ class JoinOut(Out):
     room_token: str
     ws_url: str
     ice_servers: list[dict[str, str | list[str]]] = Field(
-        description="Empty: the media server has a public address of its own and needs no STUN or TURN."
+        description=(
+            "For `RTCPeerConnection`: `urls`, for TURN with a `username` and `credential` that expire; ask again for"
+            " fresh ones. Empty where the media server needs neither STUN nor TURN."
+        )
     )
     expires_at: Instant
 

@@ -17,7 +17,7 @@ from server.people.model import Role
 from server.settings import Settings, Turn
 from server.turn import IceServer, ice_servers
 from server.turn.probe import Target
-from tests.web.conftest import NOW, World, hour, open_hours, web_settings, world
+from tests.web.conftest import NOW, World, hour, open_hours, world
 
 __all__ = ["world"]
 
@@ -33,7 +33,7 @@ TURN = Turn(
 
 
 @pytest.fixture
-def web_settings(settings: Settings) -> Settings:  # noqa: F811
+def web_settings(settings: Settings) -> Settings:
     return replace(settings, demo=True, port=0, media_port=0, turn=TURN)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 Kind = Literal["audio", "video"]
 Cause = Literal["uplink", "downlink", "server"]  # what makes a line bad
+Source = Literal["camera", "microphone", "screen"]  # what a track shows; a screen's sound is "screen" too
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class MediaConfig:
     # Estimate each subscriber's line, choose layers that fit it and pause video that does not. Without layers to choose
     # from there is little to gain, and on a machine that stalls for 100 ms the estimate sees congestion.
     adapt_downlink: bool = True
+    loudest: int = 6  # sources of sound forwarded in a room of three or more people; 0: all of them
     ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
 
     # A new subscriber is shown the latest keyframe at once if it is no older than this: a still from long ago may
@@ -148,7 +150,21 @@ class SpeakerChanged:
     peer_id: str | None
 
 
-MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged | SlotPaused | SpeakerChanged
+@dataclass(frozen=True, slots=True)
+class LayersWanted:
+    """Which layers of the video that a peer sends on m-line `mid` somebody wants, or may fall back to; best first.
+
+    A track without layers has the one layer "". Empty: nobody wants the track. Before the first such event all are
+    wanted. A layer is told off when nobody has wanted it for two seconds, and on at once.
+    """
+
+    room_id: str
+    peer_id: str
+    mid: str
+    rids: tuple[str, ...]
+
+
+MediaEvent = PeerJoined | PeerLeft | PeerClosed | SlotsChanged | SlotPaused | SpeakerChanged | LayersWanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from media.answer import Plan
-from media.api import Kind, MediaConfig, Slot
+from media.api import Kind, MediaConfig, Slot, Source
 from media.codec import ForwardedCodec
 from media.downlink import Downlink
 from media.feedback import ArrivalLog
@@ -67,6 +67,7 @@ class Peer:
         "sendto",
         "session_number",
         "shown",
+        "sources",
         "ssrc",
         "ssrcs",
         "streams",
@@ -133,6 +134,9 @@ class Peer:
         self.downlink = Downlink()
         self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
+        self.sources: dict[
+            str, Source
+        ] = {}  # by mid, as the client said; also for m-lines that are still to come
         self.rtt = 0.0  # towards this client; 0 until a report tells
         self.apply(plan, now)
 
@@ -155,6 +159,7 @@ class Peer:
                 self.tracks[mid] = Track(
                     self.participant_id, mid, section.kind, section.ordinal, section.rids
                 )
+        self.name_sources({})
         for mid in [mid for mid in self.outlets if mid not in receiving]:
             gone = self.outlets.pop(mid)
             gone.detach(now)
@@ -181,6 +186,19 @@ class Peer:
             self.outlets_by_ssrc[outlet.ssrc] = outlet
         if self.send_context is not None:
             self.open_outlets()
+
+    def name_sources(self, sources: Mapping[str, Source]) -> bool:
+        """What the m-lines of these mids show, from now on; True if that changes a track."""
+        known = {**self.sources, **sources}
+        self.sources = dict(list(known.items())[-self.config.max_media_sections :])
+        changed = False
+        for mid, track in self.tracks.items():
+            source = self.sources.get(mid, track.source)
+            if source != track.source and (
+                source == "screen" or (source == "camera") is (track.kind == "video")
+            ):
+                track.source, changed = source, True
+        return changed
 
     def open_outlets(self) -> None:
         """DTLS is connected: let every outlet that is not open yet send."""
@@ -308,6 +326,16 @@ class Peer:
                         stream.alive_packets, stream.alive_at = stream.packets, now
                 for outlet in track.outlets:
                     track.choose(outlet, now)
+
+    @property
+    def sees_video(self) -> bool:
+        """Whether there are slots to show a video in."""
+        return any(outlet.kind == "video" for outlet in self.outlets.values())
+
+    @property
+    def sounds(self) -> bool:
+        """Whether sound has come within the last report interval."""
+        return any(not s.is_video and s.bitrate.bits_per_second > 0 for s in self.streams.values())
 
     def slots(self) -> tuple[Slot, ...]:
         """The receive slots in the order of the offer."""

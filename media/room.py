@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from media.api import Kind
+from media.dynacast import wanted
 from media.outlet import Outlet
 from media.peer import Peer
 from media.slots import SourceKey
@@ -29,6 +30,28 @@ class Room:
     def fresh(self) -> list[Outlet]:
         """The outlets that `arrange` attached to something."""
         return [o for peer in self.peers.values() for o in peer.outlets.values() if o.fresh]
+
+    def layers_changed(self, now: float) -> list[tuple[Peer, Track]]:
+        """The video tracks of which other layers are wanted than their publishers were told (track.announced).
+
+        Who is still connecting counts as a viewer of everything, so that layers are on when he can be shown them.
+        Whoever sends nothing but this video keeps its smallest layer: his presence is told by his packets.
+        """
+        changed: list[tuple[Peer, Track]] = []
+        for peer in self.peers.values():
+            for track in peer.tracks.values():
+                if track.kind != "video" or not peer.flowing:
+                    continue
+                heights = [outlet.wanted for outlet in track.outlets]
+                if any(p.send_context is None and p.participant_id != peer.participant_id and p.sees_video
+                       for p in self.peers.values()):  # fmt: skip
+                    heights.append(None)
+                layers = wanted(track, heights)
+                if not layers and not peer.sounds:
+                    layers = track.rids[-1:] or ("",)
+                if track.announced.step(layers, track.rids, now):
+                    changed.append((peer, track))
+        return changed
 
     def _tracks_for(self, viewer: Peer) -> dict[Kind, dict[SourceKey, Track]]:
         """What the others publish, in the order they joined. Nobody gets his own media back, whichever tab sends it.

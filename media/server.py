@@ -6,10 +6,10 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 
-from media import allocate, kernel, presence, reports, rtcp
+from media import kernel, presence, reports, rtcp
 from media.answer import Plan, plan, write_answer
 from media.api import (
     Counters,
@@ -22,15 +22,14 @@ from media.api import (
     PeerLeft,
     PeerStats,
     PresenceSample,
-    SlotPaused,
     SlotsChanged,
-    SpeakerChanged,
+    Source,
 )
 from media.forward import Sender
-from media.pace import Stalls
 from media.peer import Peer
 from media.receive import Receiver
 from media.room import Room
+from media.rounds import Rounds
 from media.rtp import ParseError
 from media.sdp import parse_offer
 from media.tally import Tally
@@ -39,12 +38,6 @@ from media.wakeup import Wakeups
 from media.wire import DtlsSession, DtlsState, context_of
 
 logger = logging.getLogger("visavis.media")
-
-TICK = 0.02  # seconds: the finest schedule there is, that of NACKs
-STALL = 0.5  # seconds: a tick this late means that packets are waiting unread, so silence proves nothing
-AIM_TICKS = 5  # layers that came or went are noticed within a tenth of a second
-SPEAKER_TICKS = 10  # the step of speaker.py, 0.2 s
-TIMEOUT_TICKS = 12  # silence and ICE time-outs are looked at every quarter of a second
 
 
 class MediaServer:
@@ -73,10 +66,9 @@ class MediaServer:
         self._receiver = Receiver(
             sock, config.batch_datagrams, self._tally, self._transport, self, self._sender
         )
-        self._timer: asyncio.TimerHandle | None = None
-        self._ticks = 0
-        self._ticked_at = monotonic()
-        self._stalls = Stalls()
+        self._rounds = Rounds(
+            self, config, self._transport, self._sender, self._tally, self._rooms, self._peers
+        )
         self._closed = False
         self._wakeups = Wakeups(
             self._loop, sock, self._receiver.on_readable, config.batch_datagrams, config.coalesce_seconds
@@ -122,7 +114,7 @@ class MediaServer:
             and peer.fingerprints == offer.fingerprints
             and peer.offer_session == offer.session_id
         ):
-            self._close_peer(peer, LeaveReason.REPLACED, now)
+            self.close_peer(peer, LeaveReason.REPLACED, now)
             peer = None
         if peer is None:
             peer = self._new_peer(room_id, participant_id, peer_id, decided, now)
@@ -131,8 +123,8 @@ class MediaServer:
         if peer.remote_ufrag != offer.ice_ufrag:
             self._transport.renew_credentials(peer, offer.ice_ufrag, now)
         if peer.send_context is not None:
-            self._arrange(room_id, now)
-        self._schedule()
+            self.arrange(room_id, now)
+        self._rounds.wake()
         return self._answer(peer, decided)
 
     def leave(self, room_id: str, peer_id: str, reason: LeaveReason = LeaveReason.LEFT) -> None:
@@ -140,7 +132,7 @@ class MediaServer:
         room = self._rooms.get(room_id)
         peer = room.peers.get(peer_id) if room is not None else None
         if peer is not None:
-            self._close_peer(peer, reason, monotonic())
+            self.close_peer(peer, reason, monotonic())
 
     def want(self, room_id: str, peer_id: str, mid: str, height: int | None) -> None:
         """How many lines of picture a peer wants in its receive slot `mid`: None the best there is (the default),
@@ -152,7 +144,20 @@ class MediaServer:
         if outlet is not None and outlet.wanted != height:
             outlet.wanted = height
             if outlet.track is not None:
-                outlet.track.choose(outlet, monotonic())
+                now = monotonic()
+                outlet.track.choose(outlet, now)
+                self._rounds.tell_layers(self._rooms[room_id], now)
+
+    def sources(self, room_id: str, peer_id: str, sources: Mapping[str, Source]) -> None:
+        """What a peer's own m-lines (by mid) show; without a word a video is a camera and an audio a microphone.
+
+        A screen goes before cameras where not all fit a viewer's slots or his line. Remembered for m-lines that
+        a later offer brings; nothing happens if there is no such peer.
+        """
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        if peer is not None and peer.name_sources(sources):
+            self.arrange(room_id, monotonic())
 
     def presence(self, room_id: str) -> tuple[PresenceSample, ...]:
         """Every peer of the room, also those that are silent or still connecting."""
@@ -168,7 +173,7 @@ class MediaServer:
         Costs about 10 us a stream, when it is asked for; each look is an observation of `Counters.quality_counts`.
         """
         room = self._rooms.get(room_id)
-        now, stalled = monotonic(), self._stalls.share
+        now, stalled = monotonic(), self._rounds.stalls.share
         found = (
             tuple(presence.stats(p, stalled, now) for p in room.peers.values()) if room is not None else ()
         )
@@ -204,8 +209,8 @@ class MediaServer:
             freezes_out=tally.freezes_out,
             freeze_seconds_in=tally.freeze_seconds_in,
             freeze_seconds_out=tally.freeze_seconds_out,
-            stalls=self._stalls.count,
-            stall_seconds=self._stalls.seconds,
+            stalls=self._rounds.stalls.count,
+            stall_seconds=self._rounds.stalls.seconds,
             quality_counts=tuple(tally.quality_counts),
         )
 
@@ -215,9 +220,8 @@ class MediaServer:
             return
         self._closed = True
         for peer in list(self._peers.values()):
-            self._close_peer(peer, LeaveReason.SERVER_STOP, monotonic())
-        if self._timer is not None:
-            self._timer.cancel()
+            self.close_peer(peer, LeaveReason.SERVER_STOP, monotonic())
+        self._rounds.stop()
         self._wakeups.stop()
         await self._transport.drain(timeout=2)
         self._deliver()
@@ -239,9 +243,9 @@ class MediaServer:
         peer.flowing = True
         peer.joined_at = now
         peer.joined_wall = self._wall_clock()
-        self._emit(PeerJoined(peer.room_id, peer.participant_id, peer.peer_id, peer.joined_wall))
+        self.emit(PeerJoined(peer.room_id, peer.participant_id, peer.peer_id, peer.joined_wall))
         # Not from within the packet's own way: the fan-out lists change after this batch.
-        self._loop.call_soon(self._arrange, peer.room_id, now)
+        self._loop.call_soon(self.arrange, peer.room_id, now)
 
     def on_unknown_stream(
         self, peer: Peer, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float
@@ -292,120 +296,53 @@ class MediaServer:
             peer.receive_context = context_of(session.receive_session)
             peer.send_context = context_of(session.send_session)
             peer.open_outlets()
-            self._arrange(peer.room_id, now)
+            self.arrange(peer.room_id, now)
             return
         if session.state is DtlsState.FAILED:
             self._tally.drop("dtls_failed")
-        self._close_peer(peer, LeaveReason.DTLS_CLOSE, now)
+        self.close_peer(peer, LeaveReason.DTLS_CLOSE, now)
 
-    def _close_peer(self, peer: Peer, reason: LeaveReason, now: float) -> None:
+    def close_peer(self, peer: Peer, reason: LeaveReason, now: float) -> None:
+        """Free everything of the peer and tell of it; a second call does nothing."""
         if self._peers.pop(peer.order, None) is None:
             return
-        self._stop_flowing(peer, reason, now)
+        self.stop_flowing(peer, reason, now)
         self._transport.forget(peer)
         peer.release(now)
         room = self._rooms[peer.room_id]
         del room.peers[peer.peer_id]
         if not room.peers:
             del self._rooms[peer.room_id]
-        self._emit(PeerClosed(peer.room_id, peer.participant_id, peer.peer_id, reason))
+        self.emit(PeerClosed(peer.room_id, peer.participant_id, peer.peer_id, reason))
         if not self._closed:
-            self._arrange(peer.room_id, now)
+            self.arrange(peer.room_id, now)
 
-    def _stop_flowing(self, peer: Peer, reason: LeaveReason, now: float) -> None:
+    def stop_flowing(self, peer: Peer, reason: LeaveReason, now: float) -> None:
+        """No media comes from the peer any more: he is not present."""
         if not peer.flowing:
             return
         peer.flowing = False
         peer.media_seconds += max(0.0, peer.last_packet - peer.joined_at)
         at = self._wall_clock() - (now - peer.last_packet)
-        self._emit(
+        self.emit(
             PeerLeft(peer.room_id, peer.participant_id, peer.peer_id, max(at, peer.joined_wall), reason)
         )
 
-    def _arrange(self, room_id: str, now: float) -> None:
+    def arrange(self, room_id: str, now: float) -> None:
+        """Who is in the room, or what he sends, has changed: fill everybody's receive slots anew."""
         room = self._rooms.get(room_id)
         if room is not None:
             changed = room.arrange(now)
             for outlet in room.fresh():
                 self._sender.replay(outlet, self._config.keyframe_cache_seconds, now)
             for peer in changed:
-                self._emit(SlotsChanged(room_id, peer.peer_id, peer.slots()))
-
-    # Timers.
-
-    def _schedule(self) -> None:
-        if self._timer is None and self._peers and not self._closed:
-            self._timer = self._loop.call_later(TICK, self._tick)
-
-    def _tick(self) -> None:
-        """Everything periodic; peers take turns by their join order so that the work is spread evenly."""
-        self._timer = None
-        self._schedule()
-        now = monotonic()
-        stalled = now - self._ticked_at > STALL
-        self._ticked_at = now
-        self._stalls.tick(now, TICK)
-        if not self._peers:
-            self._stalls.pause()
-        self._ticks += 1
-        feedback_every = max(1, round(self._config.feedback_seconds / TICK))
-        report_every = max(1, round(self._config.report_seconds / TICK))
-        for peer in self._peers.values():
-            if peer.send_context is None:
-                continue
-            turn = self._ticks + peer.order
-            if turn % AIM_TICKS == 0:
-                presence.watch(peer, self._tally, now)
-            if peer.streams:
-                if turn % AIM_TICKS == 0:
-                    peer.aim(now)
-                self._transport.send_rtcp(
-                    peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
-                )
-                if turn % feedback_every == 0:
-                    self._transport.send_rtcp(peer, reports.feedback(peer))
-            if peer.downlink.limited:
-                self._allocate(peer, now, turn % AIM_TICKS == 0)
-            if turn % report_every == 0:
-                self._transport.send_rtcp(peer, reports.reports(peer, now))
-        if self._ticks % SPEAKER_TICKS == 0:
-            self._listen()
-        if self._ticks % TIMEOUT_TICKS == 0 and not stalled:
-            self._time_out(now)
-
-    def _listen(self) -> None:
-        """Tell each room who speaks, when that has changed."""
-        for room in self._rooms.values():
-            if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
-                speaker = room.speakers.current
-                participant = room.peers[speaker].participant_id if speaker is not None else None
-                self._emit(SpeakerChanged(room.room_id, participant, speaker))
-
-    def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
-        """A narrow line: choose what goes over it, and probe whether it has become wider."""
-        downlink = peer.downlink
-        outlets = list(peer.outlets.values())
-        if anew:
-            changed, peer.needed = allocate.apply(outlets, downlink, now)
-            for outlet in changed:
-                self._emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
-        if downlink.wants_probe(peer.needed, now):
-            probed = next((o for o in outlets if o.kind == "video" and o.track is not None), None)
-            if probed is not None:
-                self._sender.probe(probed, int(downlink.probe_extra / 8 * TICK))
-
-    def _time_out(self, now: float) -> None:
-        for peer in list(self._peers.values()):
-            last_sign = peer.created_at if peer.send_context is None else peer.checked_at
-            if now - last_sign > self._config.ice_timeout_seconds:
-                self._close_peer(peer, LeaveReason.ICE_TIMEOUT, now)
-            elif peer.flowing and now - peer.last_packet > self._config.media_silence_seconds:
-                self._stop_flowing(peer, LeaveReason.MEDIA_SILENCE, now)
-                self._arrange(peer.room_id, now)
+                self.emit(SlotsChanged(room_id, peer.peer_id, peer.slots()))
+            self._rounds.tell_layers(room, now)
 
     # Events.
 
-    def _emit(self, event: MediaEvent) -> None:
+    def emit(self, event: MediaEvent) -> None:
+        """Deliver an event in the loop's next turn, in the order in which they came."""
         if not self._events:
             self._loop.call_soon(self._deliver)
         self._events.append(event)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from media.api import Kind
+from media.api import Kind, Source
 from media.codec import ForwardedCodec
+from media.dynacast import Announced
 from media.layers import alive, best_first, pick
 from media.nack import MissingPackets
 from media.pace import Pace, Recent
@@ -27,7 +28,9 @@ class Track:
     `key` names the source across reconnects: (participant, position among the tracks of its kind).
     """
 
-    __slots__ = ("key", "kind", "layers", "mid", "outlets", "participant_id", "rids", "streams")
+    __slots__ = (
+        "announced", "key", "kind", "layers", "mid", "outlets", "participant_id", "rids", "source", "streams",
+    )  # fmt: skip
 
     def __init__(
         self, participant_id: str, mid: str, kind: Kind, ordinal: int, rids: tuple[str, ...]
@@ -36,6 +39,8 @@ class Track:
         self.mid = mid
         self.kind = kind
         self.rids = rids  # the accepted layers; empty without simulcast
+        self.source: Source = "camera" if kind == "video" else "microphone"
+        self.announced = Announced(rids)
         self.key = (participant_id, ordinal)
         self.layers: dict[str, Stream] = {}  # by rid, "" without simulcast
         self.streams: tuple[Stream, ...] = ()  # the same, best first

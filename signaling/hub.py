@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from media.api import (
+    LayersWanted,
     LeaveReason,
     MediaEvent,
     OfferError,
@@ -295,6 +296,8 @@ class Hub:
                     self._step(session_id, rooms.media_renewed(live.room, peer_id))
             case SlotPaused(peer_id=peer_id, mid=mid, paused=paused):
                 self._step(session_id, rooms.slot_paused(live.room, peer_id, mid, paused))
+            case LayersWanted(peer_id=peer_id, mid=mid, rids=rids):
+                self._step(session_id, rooms.layers_wanted(live.room, peer_id, mid, rids))
             case SpeakerChanged(participant_id=speaker):
                 self._step(session_id, rooms.spoke(live.room, UUID(speaker) if speaker else None))
             case SlotsChanged(peer_id=peer_id, slots=slots):

@@ -145,7 +145,7 @@ async def measure(
         peer.move(address, server._socket.sendto)
         peer.open_outlets()
         server._transport.by_address[address] = peer
-    server._schedule()
+    server._rounds.wake()
     pipe.send(server.port)
     await asyncio.sleep(1.2)  # everybody has begun, and a keyframe has come
     gc.collect()

@@ -55,6 +55,15 @@ class Plan:
     sections: list[AcceptedSection]
     extension_ids: ExtensionIds
 
+    def expect_whole(self) -> None:
+        """Raises OfferError("no_common_codec") if an m-line that sends was left out: half a broadcast misleads."""
+        for section in self.sections:
+            if section.offered.sends and not section.offered.rejected and not section.accepted:
+                raise OfferError(
+                    "no_common_codec",
+                    f"m-line {section.offered.mid!r} has no codec in common with this server",
+                )
+
     def payload_types(self) -> dict[int, ForwardedCodec]:
         """What the client's media payload types mean (the same in the whole bundle, RFC 8843 section 10.1.2)."""
         return {c.offered.payload_type: c.codec for s in self.sections for c in s.codecs}
@@ -77,9 +86,11 @@ def plan(offer: Offer, config: MediaConfig) -> Plan:
         offered = section.offered
         if not offered.rtcp_mux:
             raise OfferError("no_rtcp_mux", f"m-line {offered.mid!r} lacks a=rtcp-mux")
-        if MID not in (uri for _, uri in section.extensions):
+        if offered.sends and not _told_apart(section, accepted):
             raise OfferError(
-                "no_mid_extension", f"m-line {offered.mid!r} lacks the sdes:mid header extension"
+                "no_mid_extension",
+                f"packets of m-line {offered.mid!r} could be another one's: it lacks the sdes:mid header extension,"
+                " a=ssrc lines and a payload type of its own",
             )
         for number, uri in section.extensions:
             if identifiers.setdefault(uri, number) != number:
@@ -104,6 +115,20 @@ def plan(offer: Offer, config: MediaConfig) -> Plan:
                 if number and meanings.setdefault(number, name) != name:
                     raise OfferError("bad_sdp", "a payload type has two meanings in one bundle")
     return result
+
+
+def _told_apart(section: AcceptedSection, accepted: list[AcceptedSection]) -> bool:
+    """Whether a packet says which m-line it belongs to (RFC 8843 section 9.2): by mid, by a known SSRC, or by a payload
+    type that no other m-line sends. Encoders (OBS, ffmpeg, GStreamer) have no mid, and one m-line of each kind."""
+    if MID in (uri for _, uri in section.extensions) or section.offered.ssrcs:
+        return True
+    types = {number for c in section.codecs for number in (c.offered.payload_type, c.rtx) if number}
+    return not any(
+        {c.offered.payload_type, c.rtx} & types
+        for other in accepted
+        if other is not section and other.offered.sends
+        for c in other.codecs
+    )
 
 
 def _accept(offered: OfferedSection) -> AcceptedSection:

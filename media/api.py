@@ -71,6 +71,26 @@ class MediaConfig:
     report_seconds: float = 1.0  # sender and receiver reports
 
 
+@dataclass(frozen=True, slots=True)
+class Converse:
+    """Send and receive; the receive slots show everybody else in the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Only send (WHIP). An m-line that cannot be taken refuses the whole offer (RFC 9725 section 4.4.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Only receive (WHEP): this participant, also oneself, or with None whoever speaks or last spoke of the others."""
+
+    participant_id: str | None = None
+
+
+Purpose = Converse | Publish | Follow
+
+
 class LeaveReason(StrEnum):
     """Why a peer is no longer (or for now not) in its room."""
 
@@ -268,7 +288,8 @@ class OfferError(MediaError):
     """An offer that is refused before any media resource is made.
 
     Codes: bad_sdp, sdp_too_long, no_media, no_bundle, no_rtcp_mux, no_mid_extension, no_ice, no_fingerprint,
-    bad_setup, no_common_codec, too_many_sections, too_many_streams, room_full, server_full, closed.
+    bad_setup, no_common_codec, too_many_sections, too_many_streams, too_many_restarts,
+    no_peer, room_full, server_full, closed.
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -12,7 +12,7 @@ from media.limits import Bucket
 from media.pace import Recent, Watch
 from media.replay import recall
 from media.rewrite import Rewriter
-from media.rtp import write_extensions
+from media.rtp import EMPTY_BLOCK, write_extensions
 from media.sequence import SequenceMap
 from media.stream import Rate, Stream, Track
 from media.vp8 import Description, Pictures, describe
@@ -170,13 +170,13 @@ class Outlet:
         self.downlink = downlink if transport_id else None
         self._mid_id = mid_id
         self.orientation_id = orientation_id if self.kind == "video" else 0
-        self.block = write_extensions(self._elements())
+        self.block = write_extensions(self._elements()) or EMPTY_BLOCK
         self.head = len(self.block)
         self.lead, self.rest = self.block[:5], self.block[7:]
         self.oriented_blocks = {}
 
     def _elements(self) -> list[tuple[int, bytes]]:
-        elements = [(self._mid_id, self.mid.encode())]
+        elements = [(self._mid_id, self.mid.encode())] if self._mid_id else []
         return [(self._transport_id, b"\0\0"), *elements] if self._transport_id else elements
 
     def oriented(self, orientation: int) -> bytes:
@@ -186,7 +186,7 @@ class Outlet:
             elements = self._elements()
             if self.orientation_id:
                 elements.append((self.orientation_id, bytes((orientation,))))
-            block = self.oriented_blocks[orientation] = write_extensions(elements)
+            block = self.oriented_blocks[orientation] = write_extensions(elements) or EMPTY_BLOCK
         return block
 
     def move(self, address: Any, sendto: Callable[[Any, Any], int], segmentation: bool) -> None:

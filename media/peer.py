@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from media.answer import Plan
-from media.api import Kind, MediaConfig, Slot, Source
+from media.api import Converse, Kind, MediaConfig, Purpose, Slot, Source
 from media.codec import ForwardedCodec
 from media.downlink import Downlink
 from media.feedback import ArrivalLog
@@ -56,6 +56,7 @@ class Peer:
         "payload_types",
         "peer_id",
         "plan",
+        "purpose",
         "receive_context",
         "remote_ufrag",
         "repair_types",
@@ -94,6 +95,7 @@ class Peer:
         self.session_number = secrets.randbits(62)
         self.answer_version = 0
         self.plan = plan
+        self.purpose: Purpose = Converse()
         self.payload_types: dict[int, ForwardedCodec] = {}
         self.repair_types: dict[int, int] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from media.api import Kind
+from media.api import Follow, Kind
 from media.dynacast import wanted
 from media.outlet import Outlet
 from media.peer import Peer
@@ -53,15 +53,39 @@ class Room:
                     changed.append((peer, track))
         return changed
 
+    @property
+    def followed(self) -> bool:
+        """Whether anybody wants to see who speaks."""
+        return any(peer.purpose == Follow(None) for peer in self.peers.values())
+
     def _tracks_for(self, viewer: Peer) -> dict[Kind, dict[SourceKey, Track]]:
-        """What the others publish, in the order they joined. Nobody gets his own media back, whichever tab sends it.
+        """What the others publish, in the order they joined. Nobody gets his own media back, whichever tab sends it,
+        unless he follows himself.
 
         Where a person has two live peers (a reload whose predecessor has not timed out, a second tab), the newer
         one is shown, in the older one's place.
         """
+        only: str | None = None
+        if isinstance(viewer.purpose, Follow):
+            only = viewer.purpose.participant_id or self._spotlight(viewer)
         tracks: dict[Kind, dict[SourceKey, Track]] = {"audio": {}, "video": {}}
         for peer in self.peers.values():
-            if peer.flowing and peer.participant_id != viewer.participant_id:
-                for track in peer.tracks.values():
-                    tracks[track.kind][track.key] = track
+            if not peer.flowing or (
+                peer.participant_id == viewer.participant_id if only is None else peer.participant_id != only
+            ):
+                continue
+            for track in peer.tracks.values():
+                tracks[track.kind][track.key] = track
         return tracks
+
+    def _spotlight(self, viewer: Peer) -> str | None:
+        """Who speaks, else who was shown until now, else who came first, of the others."""
+        others = [
+            peer
+            for peer in self.peers.values()
+            if peer.flowing and peer.participant_id != viewer.participant_id
+        ]
+        here = [peer.participant_id for peer in others]
+        speaking = [peer.participant_id for peer in others if peer.peer_id == self.speakers.current]
+        shown = [key[0] for key in viewer.shown.values() if key[0] in here]
+        return next(iter((*speaking, *shown, *here)), None)

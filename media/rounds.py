@@ -117,11 +117,13 @@ class Rounds:
 
     def _listen(self) -> None:
         """Tell each room who speaks, when that has changed."""
-        for room in self._rooms.values():
+        for room in list(self._rooms.values()):
             if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
                 speaker = room.speakers.current
                 participant = room.peers[speaker].participant_id if speaker is not None else None
                 self._house.emit(SpeakerChanged(room.room_id, participant, speaker))
+                if room.followed:
+                    self._house.arrange(room.room_id, monotonic())
 
     def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
         """A narrow line: choose what goes over it, and probe whether it has become wider."""

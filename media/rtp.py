@@ -21,6 +21,9 @@ ORIENTATION = "urn:3gpp:video-orientation"
 ONE_BYTE = 0xBEDE
 TWO_BYTE = 0x1000  # the low four bits are free
 NO_EXTENSIONS = (-1, -1, -1)
+EMPTY_BLOCK = EXTENSION.pack(
+    ONE_BYTE, 0
+)  # an extension of no length, for who negotiated none: the X bit is always set
 
 
 class ParseError(ValueError):

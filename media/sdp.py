@@ -14,13 +14,16 @@ from media.api import OfferError
 
 Direction = Literal["sendonly", "recvonly", "sendrecv", "inactive"]
 DIRECTIONS: tuple[Direction, ...] = ("sendonly", "recvonly", "sendrecv", "inactive")
+_DIRECTION: dict[tuple[bool, bool], Direction] = {
+    (True, True): "sendrecv", (True, False): "sendonly", (False, True): "recvonly", (False, False): "inactive",
+}  # fmt: skip
 FINGERPRINT_ALGORITHMS = ("sha-256", "sha-384", "sha-512")
 
 _M_LINE = re.compile(r"m=([a-z]{1,16}) ([0-9]{1,5}) ([A-Z/]{1,40}) (.{1,2000})", re.ASCII)
 _TOKEN = re.compile(
     r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,16}", re.ASCII
 )  # mids and rids that fit an RTP extension
-_ICE = re.compile(r"[A-Za-z0-9+/]{4,256}", re.ASCII)
+ICE = re.compile(r"[A-Za-z0-9+/]{4,256}", re.ASCII)
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){19,63}", re.ASCII)
 _RTPMAP = re.compile(r"([0-9]{1,3}) ([A-Za-z0-9._-]{1,40})/([0-9]{1,6})(?:/([0-9]{1,2}))?", re.ASCII)
 _EXTMAP = re.compile(r"([0-9]{1,3})(?:/[a-z]+)? (\S{1,200})(?: .*)?", re.ASCII)
@@ -93,17 +96,13 @@ def parse_offer(text: str, max_bytes: int, max_sections: int) -> Offer:
     """Read an offer. Raises OfferError with one of its codes; anything unknown in it is ignored."""
     if len(text) > max_bytes:
         raise OfferError("sdp_too_long", f"the offer has more than {max_bytes} characters")
-    text = text.replace("\r\n", "\n")
-    if _CONTROL.search(text):
-        raise OfferError("bad_sdp", "the offer contains control characters")
     groups: list[list[str]] = [[]]
-    for line in text.split("\n"):
+    for line in split_lines(text):
         if line.startswith("m="):
             groups.append([])
             if len(groups) > max_sections + 1:
                 raise OfferError("too_many_sections", f"more than {max_sections} m-lines")
-        if line:
-            groups[-1].append(line)
+        groups[-1].append(line)
     session = groups[0]
     if not session or session[0] != "v=0":
         raise OfferError("bad_sdp", "the offer does not begin with v=0")
@@ -113,8 +112,27 @@ def parse_offer(text: str, max_bytes: int, max_sections: int) -> Offer:
     return _offer(session, groups[1:], sections)
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of a description that are not empty. Raises OfferError("bad_sdp") for control characters."""
+    text = text.replace("\r\n", "\n")
+    if _CONTROL.search(text):
+        raise OfferError("bad_sdp", "the description contains control characters")
+    return [line for line in text.split("\n") if line]
+
+
+def narrow(offer: Offer, *, sends: bool, receives: bool) -> None:
+    """Take from every m-line the directions that this client has no business with, whatever it offers.
+
+    Raises OfferError("no_media") if nothing is left.
+    """
+    for section in offer.sections:
+        section.direction = _DIRECTION[section.sends and sends, section.receives and receives]
+    if not any(not s.rejected and s.direction != "inactive" for s in offer.sections):
+        raise OfferError("no_media", f"no m-line {'sends' if sends else 'receives'} anything")
+
+
 def _offer(session: list[str], groups: list[list[str]], sections: list[OfferedSection]) -> Offer:
-    bundle = next((v.split()[1:] for v in _values(session, "group") if v.split()[:1] == ["BUNDLE"]), [])
+    bundle = next((v.split()[1:] for v in values(session, "group") if v.split()[:1] == ["BUNDLE"]), [])
     if not bundle:
         raise OfferError("no_bundle", "the offer does not bundle its m-lines (a=group:BUNDLE)")
     mids = [s.mid for s in sections]
@@ -129,13 +147,13 @@ def _offer(session: list[str], groups: list[list[str]], sections: list[OfferedSe
     own = groups[tagged]
 
     def first(name: str) -> str:
-        return next(iter((*_values(own, name), *_values(session, name))), "")
+        return next(iter((*values(own, name), *values(session, name))), "")
 
     ufrag, password = first("ice-ufrag"), first("ice-pwd")
-    if not _ICE.fullmatch(ufrag) or not _ICE.fullmatch(password) or len(password) < 22:
+    if not ICE.fullmatch(ufrag) or not ICE.fullmatch(password) or len(password) < 22:
         raise OfferError("no_ice", "ice-ufrag or ice-pwd is missing or malformed (RFC 8839 section 5.4)")
     fingerprints = []
-    for value in _values(own, "fingerprint") or _values(session, "fingerprint"):
+    for value in values(own, "fingerprint") or values(session, "fingerprint"):
         algorithm, _, digest = value.partition(" ")
         if algorithm.lower() in FINGERPRINT_ALGORITHMS and _FINGERPRINT.fullmatch(digest):
             fingerprints.append((algorithm.lower(), digest.upper()))
@@ -155,7 +173,8 @@ def _offer(session: list[str], groups: list[list[str]], sections: list[OfferedSe
     )
 
 
-def _values(lines: list[str], name: str) -> list[str]:
+def values(lines: list[str], name: str) -> list[str]:
+    """The values of every `a=name:` line."""
     prefix = f"a={name}:"
     return [line[len(prefix) :].strip() for line in lines if line.startswith(prefix)]
 
@@ -182,7 +201,7 @@ def _section(lines: list[str]) -> OfferedSection:
     section.codecs = [
         by_type[int(f)] for f in section.formats if f.isascii() and f.isdigit() and int(f) in by_type
     ]
-    simulcast = next((v for v in _values(lines, "simulcast") if v.startswith("send ")), "")
+    simulcast = next((v for v in values(lines, "simulcast") if v.startswith("send ")), "")
     if simulcast:
         offered = simulcast[len("send ") :].split(" ")[0].split(";")
         section.rids = [

@@ -12,7 +12,9 @@ from time import monotonic
 from media import kernel, presence, reports, rtcp
 from media.answer import Plan, plan, write_answer
 from media.api import (
+    Converse,
     Counters,
+    Follow,
     LeaveReason,
     MediaConfig,
     MediaEvent,
@@ -22,22 +24,30 @@ from media.api import (
     PeerLeft,
     PeerStats,
     PresenceSample,
+    Publish,
+    Purpose,
     SlotsChanged,
     Source,
 )
 from media.forward import Sender
+from media.fragment import parse_fragment, write_fragment
 from media.peer import Peer
 from media.receive import Receiver
 from media.room import Room
 from media.rounds import Rounds
 from media.rtp import ParseError
-from media.sdp import parse_offer
+from media.sdp import narrow, parse_offer
 from media.tally import Tally
 from media.transport import Transport
 from media.wakeup import Wakeups
 from media.wire import DtlsSession, DtlsState, context_of
 
 logger = logging.getLogger("visavis.media")
+
+MAX_RESTARTS = (
+    8  # credentials of one peer that nobody has used yet: a client that restarts ICE faster than it connects
+)
+CONVERSE = Converse()
 
 
 class MediaServer:
@@ -93,8 +103,18 @@ class MediaServer:
         """The UDP port in use."""
         return self._port
 
-    async def join(self, *, room_id: str, participant_id: str, peer_id: str, offer_sdp: str) -> str:
+    async def join(
+        self,
+        *,
+        room_id: str,
+        participant_id: str,
+        peer_id: str,
+        offer_sdp: str,
+        purpose: Purpose = CONVERSE,
+    ) -> str:
         """Take an SDP offer, return the answer. Raises OfferError before any resource is made.
+
+        `purpose` narrows what the client may do: only send, or only receive, and whom.
 
         The same peer_id again is a renegotiation or ICE restart of that peer: its DTLS association stays if the
         offer comes from the same RTCPeerConnection (session id of o=, fingerprints), else the peer is closed as
@@ -103,10 +123,12 @@ class MediaServer:
         if self._closed:
             raise OfferError("closed", "the media server is stopping")
         now = monotonic()
-        decided = plan(
-            parse_offer(offer_sdp, self._config.max_sdp_bytes, self._config.max_media_sections), self._config
-        )
-        offer = decided.offer
+        offer = parse_offer(offer_sdp, self._config.max_sdp_bytes, self._config.max_media_sections)
+        if not isinstance(purpose, Converse):
+            narrow(offer, sends=isinstance(purpose, Publish), receives=isinstance(purpose, Follow))
+        decided = plan(offer, self._config)
+        if isinstance(purpose, Publish):
+            decided.expect_whole()
         room = self._rooms.get(room_id)
         peer = room.peers.get(peer_id) if room is not None else None
         if peer is not None and not (
@@ -120,12 +142,29 @@ class MediaServer:
             peer = self._new_peer(room_id, participant_id, peer_id, decided, now)
         else:
             peer.apply(decided, now)
+        peer.purpose = purpose
         if peer.remote_ufrag != offer.ice_ufrag:
             self._transport.renew_credentials(peer, offer.ice_ufrag, now)
         if peer.send_context is not None:
             self.arrange(room_id, now)
         self._rounds.wake()
         return self._answer(peer, decided)
+
+    def patch_ice(self, room_id: str, peer_id: str, fragment: str) -> str | None:
+        """Take an SDP fragment (RFC 8840). Candidates need no answer; another ufrag restarts ICE, DTLS goes on, and our
+        new credentials are returned as a fragment. Raises OfferError (bad_sdp, no_peer, too_many_restarts)."""
+        ufrag = parse_fragment(fragment)
+        room = self._rooms.get(room_id)
+        peer = room.peers.get(peer_id) if room is not None else None
+        if peer is None:
+            raise OfferError("no_peer", "this peer is not here any more")
+        if ufrag in ("", peer.remote_ufrag):
+            return None
+        if len(peer.password_of) >= MAX_RESTARTS:
+            raise OfferError("too_many_restarts", "none of the last ICE restarts has been used yet")
+        self._transport.renew_credentials(peer, ufrag, monotonic())
+        local = self._transport.local(peer)
+        return write_fragment(local.ice_ufrag, local.ice_password)
 
     def leave(self, room_id: str, peer_id: str, reason: LeaveReason = LeaveReason.LEFT) -> None:
         """Send close_notify and free the peer; nothing happens if there is no such peer."""

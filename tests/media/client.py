@@ -11,7 +11,7 @@ from typing import Any
 from aioice import stun
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 
-from media import MediaServer
+from media import Converse, MediaServer, Purpose
 from media.rtcp import RtcpPacket
 from media.rtcp import parse as parse_rtcp
 from media.rtp import (
@@ -197,6 +197,7 @@ class Client(asyncio.DatagramProtocol):
     refused: int = 0
     unreadable: int = 0  # RTP and RTCP that came before there were keys
     answer: str = ""
+    purpose: Purpose = field(default_factory=Converse)
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Event()
@@ -214,7 +215,11 @@ class Client(asyncio.DatagramProtocol):
 
     async def join(self) -> str:
         self.answer = await self.server.join(
-            room_id=self.room, participant_id=self.participant, peer_id=self.peer, offer_sdp=self.offer()
+            room_id=self.room,
+            participant_id=self.participant,
+            peer_id=self.peer,
+            offer_sdp=self.offer(),
+            purpose=self.purpose,
         )
         return self.answer
 

@@ -123,6 +123,7 @@ def test_h264_only_in_the_mode_every_browser_decodes() -> None:
     assert section_of(answer(offer([lines])), "0")[0] == "video 8081 UDP/TLS/RTP/SAVPF 103 104"
 
 
+TWO_CAMERAS = offer([section("0", "video", "sendonly"), section("1", "video", "sendonly")])
 GOOD = offer([section("0", "audio", "sendrecv"), section("1", "video", "sendrecv")])
 
 
@@ -140,7 +141,7 @@ GOOD = offer([section("0", "audio", "sendrecv"), section("1", "video", "sendrecv
         (GOOD.replace("a=ice-ufrag:abcd", ""), "no_ice"),
         (GOOD.replace("a=setup:actpass", "a=setup:passive"), "bad_setup"),
         (GOOD.replace("a=rtcp-mux\r\n", ""), "no_rtcp_mux"),
-        (GOOD.replace("sdes:mid", "sdes:something"), "no_mid_extension"),
+        (TWO_CAMERAS.replace("sdes:mid", "sdes:something"), "no_mid_extension"),
         (GOOD.replace("a=mid:1", "a=mid:0"), "bad_sdp"),
         (GOOD.replace("a=mid:1", "a=mid:" + "x" * 17), "bad_sdp"),
         (GOOD.replace("opus", "speex").replace("VP8", "VP7"), "no_common_codec"),

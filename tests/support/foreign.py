@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from aiortc import (
     AudioStreamTrack,
@@ -18,6 +18,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError
 from av.frame import Frame
+from av.packet import Packet
 
 Negotiate: TypeAlias = Callable[[str], Awaitable[str]]  # an offer in, its answer out
 PATIENCE = 20.0  # seconds; an idle machine needs less than one
@@ -39,7 +40,7 @@ class Foreigner:
 
     pc: RTCPeerConnection = field(default_factory=RTCPeerConnection)
     frames: dict[str, int] = field(default_factory=lambda: {"audio": 0, "video": 0})
-    last: dict[str, Frame] = field(default_factory=dict)
+    last: dict[str, Frame | Packet[Any]] = field(default_factory=dict)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 

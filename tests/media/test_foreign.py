@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
+from av import VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +56,8 @@ async def test_an_aiortc_broadcast_is_decoded_by_an_aiortc_viewer(
         await screen.negotiate(way_in(world, "zoe", Follow("ann")), viewer)
         await screen.watch()
         frame = screen.last["video"]
-        assert (frame.width, frame.height) == (640, 480)  # type: ignore[attr-defined]
+        assert isinstance(frame, VideoFrame)
+        assert (frame.width, frame.height) == (640, 480)
         assert not world.server.counters().drops.get("rtp_unknown_ssrc")
 
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from media.layers import alive, pick
-from media.vp8 import describe
+from media.layers import Rung, alive, ladder
 
 if TYPE_CHECKING:
     from media.downlink import Downlink
     from media.outlet import Outlet
-    from media.stream import Stream, Track
+    from media.stream import Track
 
-# Cumulative shares of libvpx's three temporal layers.
-TEMPORAL_SHARES = ((0, 0.45), (1, 0.65), (3, 1.0))
 RAISE = 1.1  # a better choice must fit with this much to spare; the present one need only fit
-SPARE = 0.6  # a picture that has one size only is not paused before less than this share of it fits
+RESUME = 1.25  # the same for a paused picture: it blinks otherwise
+RESUME_SECONDS = 2.0  # nor does it come back sooner
+SPARE = 0.6  # a picture that has one size only is not paused before less than this share of it fits ...
+SPARE_SCREEN = 0.4  # ... nor a screen: one frame of text late is better than none
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ def allocate(budget: float, demands: Sequence[Sequence[Choice]], present: Sequen
     def fits(who: int, place: int) -> bool:
         rate = demands[who][place].rate
         before = demands[who][result[who]].rate if result[who] >= 0 else 0.0
-        return (rate if place <= present[who] else rate * RAISE) - before <= budget
+        if place > present[who]:
+            rate *= RESUME if present[who] < 0 else RAISE
+        return rate - before <= budget
 
     for who, choices in enumerate(demands):
         if choices and fits(who, 0):
@@ -56,73 +58,64 @@ def allocate(budget: float, demands: Sequence[Sequence[Choice]], present: Sequen
     return result
 
 
-def apply(outlets: Sequence[Outlet], downlink: Downlink, now: float) -> tuple[list[Outlet], float]:
+def apply(
+    outlets: Sequence[Outlet], downlink: Downlink, now: float, speaker: str | None = None
+) -> tuple[list[Outlet], float]:
     """Choose layers for all receive slots of one subscriber; the slots that were paused or resumed, and how many bits
-    per second everything that is wanted would need."""
+    per second everything that is wanted would need.
+
+    Sound comes first, then screens, then the participant `speaker`, then the others in the order of the slots.
+    """
     if not downlink.limited:
         return [], 0.0
     budget = downlink.estimate
     needed = 0.0
-    videos: list[tuple[Outlet, Track]] = []
-    demands: list[list[Choice]] = []
-    offers: list[list[tuple[Stream, int]]] = []
+    videos: list[tuple[Outlet, Track, list[Rung]]] = []
+    changed: list[Outlet] = []
     for outlet in outlets:
         track = outlet.track
-        if track is None:
-            continue
-        if outlet.kind == "audio":
-            rate = sum(s.bitrate.bits_per_second for s in track.streams)
+        if track is not None and outlet.kind == "audio":
+            rate = sum(s.bitrate.bits_per_second for s in track.streams if s is outlet.target)
             budget -= rate
             needed += rate
             continue
-        choices, offer = _choices(track, outlet.wanted, now)
-        if choices:
-            videos.append((outlet, track))
-            demands.append(choices)
-            offers.append(offer)
-            needed += offer[-1][0].bitrate.bits_per_second
-    present = [outlet.granted for outlet, _ in videos]
-    changed: list[Outlet] = []
-    granted = allocate(budget, demands, present)
-    for (outlet, track), offer, place in zip(videos, offers, granted, strict=True):
+        rungs = (
+            ladder(alive(track.streams, now), outlet.wanted, track.source == "screen")
+            if track is not None
+            else []
+        )
+        if track is not None and rungs:
+            videos.append((outlet, track, rungs))
+            needed += rungs[-1].rate
+        elif outlet.paused:  # it has left, or is no longer wanted
+            outlet.paused = False
+            changed.append(outlet)
+    videos.sort(key=lambda video: _rank(video[1], speaker))
+    demands = [_choices(outlet, track, rungs, now) for outlet, track, rungs in videos]
+    granted = allocate(budget, demands, [outlet.granted for outlet, _, _ in videos])
+    for (outlet, track, rungs), place in zip(videos, granted, strict=True):
         outlet.granted = place
         if outlet.paused is not (place < 0):
             outlet.paused = place < 0
+            outlet.judged_at = now
             changed.append(outlet)
-        if place >= 0:
-            best, temporal = offer[place]
-            outlet.allowed = tuple(s for s, _ in offer[: place + 1]) if best is not offer[-1][0] else None
-            outlet.limit_temporal(temporal)
-        else:
-            outlet.allowed = ()
+        best = place == len(rungs) - 1
+        outlet.allowed = None if best else tuple(rung.stream for rung in rungs[: place + 1])
         track.choose(outlet, now)
+        if place >= 0:
+            outlet.limit(rungs[place].spatial, rungs[place].temporal)
     return changed, needed
 
 
-def _choices(track: Track, wanted: int | None, now: float) -> tuple[list[Choice], list[tuple[Stream, int]]]:
-    """What the track can offer this slot, ascending: layers up to the wanted one, the least also with fewer frames."""
-    streams = alive(track.streams, now)
-    top = pick(streams, wanted)
-    if top is None:
-        return [], []
-    ladder = streams[streams.index(top) :][::-1]
-    choices: list[Choice] = []
-    offer: list[tuple[Stream, int]] = []
-    for stream in ladder:
-        rate = stream.bitrate.bits_per_second
-        shares = TEMPORAL_SHARES if not offer and _temporal(stream) else ((3, 1.0),)
-        for temporal, share in shares:
-            choices.append(Choice(rate * share, len(offer)))
-            offer.append((stream, temporal))
+def _rank(track: Track, speaker: str | None) -> int:
+    return 0 if track.source == "screen" else 1 if track.participant_id == speaker else 2
+
+
+def _choices(outlet: Outlet, track: Track, rungs: Sequence[Rung], now: float) -> list[Choice]:
+    """The rungs as choices; none as long as a picture that was just paused may not come back."""
+    if outlet.paused and now - outlet.judged_at < RESUME_SECONDS:
+        return []
+    choices = [Choice(rung.rate, place) for place, rung in enumerate(rungs)]
     if len(choices) == 1:
-        choices[0] = Choice(choices[0].rate * SPARE, 0)
-    return choices, offer
-
-
-def _temporal(stream: Stream) -> bool:
-    """Whether VP8 temporal layers are in use: its descriptors then carry TL0PICIDX."""
-    if stream.codec.name != "vp8" or stream.opening is None:
-        return False
-    packets = stream.opening.packets()
-    said = describe(packets[0][3]) if packets else None
-    return said is not None and said.tl0_at >= 0
+        choices[0] = Choice(choices[0].rate * (SPARE_SCREEN if track.source == "screen" else SPARE), 0)
+    return choices

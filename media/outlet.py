@@ -42,6 +42,7 @@ class Outlet:
         "head",
         "index",
         "jitter",
+        "judged_at",
         "kind",
         "last_timestamp",
         "lead",
@@ -150,6 +151,7 @@ class Outlet:
         self.downlink: Downlink | None = None  # where packets are numbered transport-wide
         self.granted = 99  # the allocator's last choice
         self.paused = False  # by the allocator, for want of bandwidth
+        self.judged_at = 0.0  # when the allocator last changed its mind about that
 
     def open(
         self,
@@ -272,6 +274,10 @@ class Outlet:
                 pictures = self.rewriter = Pictures(last.picture, last.tl0)
         if pictures is not None:
             pictures.switch(said)
+
+    def limit(self, _spatial: int, temporal: int) -> None:
+        """Of a stream that has layers inside, send those up to these only (layers.ALL: all of them)."""
+        self.limit_temporal(min(temporal, 3))
 
     def limit_temporal(self, highest: int) -> None:
         """Send temporal layers up to `highest` only, from the next frame on that allows it (VP8)."""

@@ -18,6 +18,7 @@ class Room:
         self.room_id = room_id
         self.peers: dict[str, Peer] = {}
         self.speakers = Speakers()
+        self.latest: str | None = None  # the participant who speaks, or spoke last
 
     def arrange(self, now: float) -> list[Peer]:
         """Fill everybody's receive slots anew after somebody came or went; the peers whose slots changed."""

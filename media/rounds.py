@@ -121,6 +121,7 @@ class Rounds:
             if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
                 speaker = room.speakers.current
                 participant = room.peers[speaker].participant_id if speaker is not None else None
+                room.latest = participant or room.latest
                 self._house.emit(SpeakerChanged(room.room_id, participant, speaker))
                 if room.followed:
                     self._house.arrange(room.room_id, monotonic())
@@ -130,7 +131,7 @@ class Rounds:
         downlink = peer.downlink
         outlets = list(peer.outlets.values())
         if anew:
-            changed, peer.needed = allocate.apply(outlets, downlink, now)
+            changed, peer.needed = allocate.apply(outlets, downlink, now, self._rooms[peer.room_id].latest)
             for outlet in changed:
                 self._house.emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
         if downlink.wants_probe(peer.needed, now):

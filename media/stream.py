@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from media.api import Kind, Source
 from media.codec import ForwardedCodec
 from media.dynacast import Announced
-from media.layers import alive, best_first, pick
+from media.layers import Scalable, alive, best_first, inner_limit, pick
 from media.nack import MissingPackets
 from media.pace import Pace, Recent
 from media.replay import Opening
@@ -86,7 +86,10 @@ class Track:
         streams = alive(self.streams, now)
         if outlet.allowed is not None:
             streams = tuple(s for s in streams if s in outlet.allowed)
-        self.aim(outlet, pick(streams, outlet.wanted), now)
+        target = pick(streams, outlet.wanted)
+        self.aim(outlet, target, now)
+        if target is not None and target.scalable is not None and outlet.allowed is None:
+            outlet.limit(*inner_limit(target, outlet.wanted))
 
     def aim(self, outlet: Outlet, target: Stream | None, now: float) -> None:
         """Send `target` from its next keyframe on, and until then what is sent now; None: send nothing."""
@@ -146,6 +149,7 @@ class Stream:
         "report_timestamp",
         "rid",
         "ring",
+        "scalable",
         "ssrc",
         "track",
         "transit",
@@ -174,6 +178,7 @@ class Stream:
         self.clock_rate = codec.clock_rate
         self.is_video = codec.kind == "video"
         self.ring = PacketRing(ring_packets) if self.is_video else None
+        self.scalable: Scalable | None = None  # what a codec knows of the layers inside
         self.missing = MissingPackets()
         self.outlets: tuple[Outlet, ...] = ()
         self.queue: list[Packet] = []  # received in this batch, not yet forwarded

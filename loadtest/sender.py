@@ -124,7 +124,7 @@ class Sender:
             payload = stream.write(buffer, at, size, place == packets - 1, self._transport, now)
             vp8_head(buffer, payload, self._picture_id, place == 0, keyframe)
             self._transport += 1
-            self._ring.store(sequence, bytes(view[at : payload + size]))
+            self._ring.store((sequence, 0, 0, bytes(view[at : payload + size]), None, 0.0))  # header and all
             protected = sending.protect(self._context, at, payload + size - at)
             at += protected
         self._account(stream, first, count, self._send(at, protected, count), due, now)
@@ -133,10 +133,11 @@ class Sender:
         """Answer a NACK for the video stream, on the RTX stream if the server took one (RFC 4588)."""
         stream, sending, now = self.picture, self._engine.sending, self._engine.now()
         for _, number in zip(range(MAX_REPAIRS), missing, strict=False):
-            packet = self._ring.get(extend(number, stream.sequence))
+            kept = self._ring.get(extend(number, stream.sequence))
             self._repairs_from = max(self._repairs_from, now - 1_000_000_000)
-            if packet is None or self._repairs_from + self._repair_step > now:
+            if kept is None or self._repairs_from + self._repair_step > now:
                 continue
+            packet = kept[3]
             self._repairs_from += self._repair_step
             head = stream.header_size
             if self._rtx_ssrc:

@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 
 from media.api import Kind, MediaConfig, OfferError
 from media.codec import CODECS, ForwardedCodec
-from media.rtp import AUDIO_LEVEL, MID, ORIENTATION, REPAIRED_RID, RID, TRANSPORT_CC, ExtensionIds
+from media.rtp import (
+    ABS_SEND_TIME,
+    AUDIO_LEVEL,
+    DESCRIPTOR,
+    MID,
+    ORIENTATION,
+    PLAYOUT_DELAY,
+    REPAIRED_RID,
+    RID,
+    TRANSPORT_CC,
+    ExtensionIds,
+)
 from media.sdp import Offer, OfferedCodec, OfferedSection
 
 PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP")
 MAX_LAYERS = 4  # rids of one m-line; browsers offer three
-MAX_EXTENSION_ID = 14  # ours are written in the one-byte form (RFC 8285)
+MAX_EXTENSION_ID = 255  # of the two-byte form (RFC 8285 section 4.3)
 _FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
 _MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
 
@@ -67,6 +78,14 @@ class Plan:
     def payload_types(self) -> dict[int, ForwardedCodec]:
         """What the client's media payload types mean (the same in the whole bundle, RFC 8843 section 10.1.2)."""
         return {c.offered.payload_type: c.codec for s in self.sections for c in s.codecs}
+
+    def ids_of(self, mid: str) -> ExtensionIds:
+        """What was accepted on one m-line."""
+        return next(
+            ExtensionIds.of({uri: number for number, uri in s.extensions})
+            for s in self.sections
+            if s.offered.mid == mid
+        )
 
     def repair_types(self) -> dict[int, int]:
         """From RTX payload type to the media payload type it repairs."""
@@ -161,21 +180,30 @@ def _accept(offered: OfferedSection) -> AcceptedSection:
                     )
                 )
                 break  # one variant of each codec: slots are filled by codec name
+    section.extensions = _extensions(offered)
+    if offered.sends and offered.rids:
+        section.rids = tuple(offered.rids[:MAX_LAYERS])
+    return section
+
+
+def _extensions(offered: OfferedSection) -> list[tuple[int, str]]:
+    """The (id, URI) we take of one m-line; what we do not know is left out, and dropped from packets."""
     wanted = [MID, TRANSPORT_CC]  # on receive slots it makes the client report to us
-    if offered.kind == "video":
-        wanted.append(ORIENTATION)
+    if offered.kind == "audio":
+        wanted.append(AUDIO_LEVEL)
+    else:
+        wanted += [ORIENTATION, PLAYOUT_DELAY, DESCRIPTOR]
     if offered.sends:
         wanted += [RID, REPAIRED_RID]
-        if offered.kind == "audio":
-            wanted.append(AUDIO_LEVEL)
-    section.extensions = [
+    if offered.receives and TRANSPORT_CC not in offered.extensions:
+        # Only the receiver's own estimate (REMB) reads it. Who reports transport-wide numbers makes no such
+        # estimate: four octets of every packet, and a write, for nothing.
+        wanted.append(ABS_SEND_TIME)
+    return [
         (number, uri)
         for uri, number in offered.extensions.items()
         if uri in wanted and 1 <= number <= MAX_EXTENSION_ID
     ]
-    if offered.sends and offered.rids:
-        section.rids = tuple(offered.rids[:MAX_LAYERS])
-    return section
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,11 @@ class MediaConfig:
     # from there is little to gain, and on a machine that stalls for 100 ms the estimate sees congestion.
     adapt_downlink: bool = True
     loudest: int = 6  # sources of sound forwarded in a room of three or more people; 0: all of them
-    ring_packets: int = 512  # per video stream, a power of two: 1.7 s at 300 packets a second
+    # Kept of each video stream for retransmission. 0.6 s: whoever is 250 ms away can ask twice, and a jitter buffer
+    # that would wait longer has asked for a keyframe; at 1.2 Mb/s that is 90 KB. The other two bound what is faster.
+    ring_seconds: float = 0.6
+    ring_octets: int = 400_000
+    ring_packets: int = 512  # a power of two
 
     # A new subscriber is shown the latest keyframe at once if it is no older than this: a still from long ago may
     # show what is no longer meant to be seen.

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from media import wire
 from media.downlink import SENT_MASK
-from media.outlet import Outlet
-from media.replay import recall, since
-from media.rtp import MAX_DATAGRAM
+from media.outlet import Former, Outlet
+from media.replay import since
+from media.rtp import MAX_DATAGRAM, Extras
 from media.srtp import TRAILER, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
@@ -28,7 +28,21 @@ _UNSEGMENTED = (errno.EINVAL, errno.EIO, errno.EMSGSIZE)
 _SQUEEZED = 90  # timestamp units, 1 ms, between replayed frames
 
 _NUMBER = Struct("!H")
+_UNSET = Struct("")
 _PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
+
+
+def abs_send_time(now: float) -> bytes:
+    """Seconds as 6.18 bits fixed point (abs-send-time): wraps every 64 s."""
+    return (int(now * (1 << 18)) & 0xFFFFFF).to_bytes(3, "big")
+
+
+def _frame_number(buffer: bytearray, at: int, way: Outlet | Former) -> None:
+    """Let the frame number of a dependency descriptor go on where the last source's ended."""
+    frame = (buffer[at] << 8 | buffer[at + 1]) + way.frame_offset & 0xFFFF
+    buffer[at], buffer[at + 1] = frame >> 8, frame & 0xFF
+    if 0 < frame - way.last_frame & 0xFFFF < 0x8000:
+        way.last_frame = frame
 
 
 class SendSocket(Protocol):
@@ -46,10 +60,11 @@ class _Layouts(dict[int, Struct]):
 
 
 class _NumberedLayouts(dict[int, Struct]):
-    """The same with the transport-wide number after five octets of the extension block."""
+    """The same with the transport-wide number after the lead of the extension block: lead << 22 | head << 11 | size."""
 
     def __missing__(self, key: int) -> Struct:
-        layout = self[key] = Struct(f"!BBHII5sH{max(0, (key >> 11) - 7)}s{key & 0x7FF}s")
+        lead, head, size = key >> 22, key >> 11 & 0x7FF, key & 0x7FF
+        layout = self[key] = Struct(f"!BBHII{lead}sH{head - lead - 2}s{size}s")
         return layout
 
 
@@ -114,12 +129,12 @@ class Sender:
         protect: Callable[[Any, Any, Any], int] = wire.protect,
     ) -> None:
         """The same for one packet, with what its outlets share looked up once. The unusual goes the long way."""
-        number, timestamp, marker, payload, orientation, _ = packets[0]
+        number, timestamp, marker, payload, extras, _ = packets[0]
         size = len(payload)
-        usual = size > 0 and orientation < 0
+        usual = size > 0 and (extras is None or not extras.descriptor)
         buffer, pointer, length, tally = self._buffer, self._pointer, self._length, self._tally
         now = monotonic()
-        head, layout, numbered = -1, None, None
+        template, layout, numbered, lead, rest, head = None, _UNSET, _UNSET, b"", b"", 0
         sent = wired = 0
         for outlet in stream.outlets:
             if outlet.stream is not stream:
@@ -127,12 +142,14 @@ class Sender:
                     self._deliver(outlet, packets)
                 continue
             numbers = outlet.numbers
-            if not usual or outlet.rewriter is not None or number < numbers.floor:
+            if outlet.template is not template:
+                template = outlet.template
+                head, lead, rest, _ = template.blocks.get(extras) or template.fill(extras)
+                layout = self._layouts[head << 11 | size]
+                numbered = self._numbered[len(lead) << 22 | head << 11 | size] if lead else layout
+            if not usual or outlet.rewriter is not None or number < numbers.floor or template.timed:
                 self._deliver(outlet, packets)
                 continue
-            if outlet.head != head or layout is None or numbered is None:
-                head = outlet.head
-                layout, numbered = self._layouts[head << 11 | size], self._numbered[head << 11 | size]
             stamp = timestamp + outlet.timestamp_offset & 0xFFFFFFFF
             out = number + numbers.offset
             if out > numbers.highest:
@@ -141,14 +158,21 @@ class Sender:
             downlink = outlet.downlink
             if downlink is None:
                 layout.pack_into(
-                    buffer, 0, 0x90, marker | outlet.payload_type, out & 0xFFFF, stamp, outlet.ssrc,
-                    outlet.block, payload,
-                )  # fmt: skip
+                    buffer,
+                    0,
+                    0x90,
+                    marker | outlet.payload_type,
+                    out & 0xFFFF,
+                    stamp,
+                    outlet.ssrc,
+                    rest,
+                    payload,
+                )
             else:
                 wide = downlink.next
                 numbered.pack_into(
                     buffer, 0, 0x90, marker | outlet.payload_type, out & 0xFFFF, stamp, outlet.ssrc,
-                    outlet.lead, wide & 0xFFFF, outlet.rest, payload,
+                    lead, wide & 0xFFFF, rest, payload,
                 )  # fmt: skip
             length[0] = 12 + head + size
             status = protect(outlet.context, pointer, length)
@@ -171,9 +195,9 @@ class Sender:
 
     def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
         """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""
-        for place, (number, timestamp, _, payload, _, now) in enumerate(packets):
+        for place, (number, timestamp, _, payload, extras, now) in enumerate(packets):
             if not stream.is_video or stream.codec.keyframe(payload, 0, len(payload)):
-                if outlet.begin(stream, number, timestamp, payload, now):
+                if outlet.begin(stream, number, timestamp, payload, now, extras):
                     return place
                 self._tally.drop("codec_not_accepted")
         return -1
@@ -193,12 +217,13 @@ class Sender:
         base = end = count = segment = 0  # the burst: buffer[base:end], `count` packets of `segment` octets
         rewriter, described = outlet.rewriter, self._described
         said: Any = None
-        block, shown = outlet.block, -1
-        head, lead, rest = len(block), block[:5], block[7:]
+        template, told = outlet.template, packets[0][4]
+        head, lead, rest, frame_at = template.blocks.get(told) or template.fill(told)
         downlink, numbered = outlet.downlink, self._numbered
         wide, now = (downlink.next, monotonic()) if downlink is not None else (0, 0.0)
+        timed = abs_send_time(monotonic()) if template.timed else b""
         for packet in packets:
-            number, timestamp, marker, payload, orientation, _ = packet
+            number, timestamp, marker, payload, extras, _ = packet
             size = len(payload)
             if not size and numbers.swallow(number):
                 continue
@@ -207,10 +232,12 @@ class Sender:
                     described[number] = rewriter.describe(packet)
                 said = described[number]
                 if said is not None:
-                    if rewriter.leaves_out(said, timestamp):
-                        numbers.swallow(number)
+                    if not rewriter.leaves_out(said, timestamp):
+                        marker = rewriter.marker(said, marker)
+                    elif numbers.swallow(number):
                         continue
-                    marker = rewriter.marker(said, marker)
+                    else:  # later ones are out already: what would be a hole is filled with an empty packet
+                        payload, size, marker, said = b"", 0, 0, None
             stamp = timestamp + shift & 0xFFFFFFFF
             if number >= numbers.floor:
                 out = number + numbers.offset
@@ -223,15 +250,11 @@ class Sender:
                     tally.drop("before_switch")
                     continue
                 out = found
-            if orientation != shown:
-                block, shown = outlet.oriented(orientation) if orientation >= 0 else outlet.block, orientation
-                head, lead, rest = len(block), block[:5], block[7:]
-            if downlink is None:
-                layouts[head << 11 | size].pack_into(
-                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc, block, payload
-                )
-            else:
-                numbered[head << 11 | size].pack_into(
+            if extras is not told:
+                told = extras
+                head, lead, rest, frame_at = template.blocks.get(extras) or template.fill(extras)
+            if downlink is not None:
+                numbered[len(lead) << 22 | head << 11 | size].pack_into(
                     buffer,
                     end,
                     0x90,
@@ -244,6 +267,13 @@ class Sender:
                     rest,
                     payload,
                 )
+            else:
+                layouts[head << 11 | size].pack_into(
+                    buffer, end, 0x90, marker | kind, out & 0xFFFF, stamp, ssrc,
+                    lead + timed + rest if timed else rest, payload,
+                )  # fmt: skip
+            if frame_at:
+                _frame_number(buffer, end + 12 + frame_at, outlet)
             if rewriter is not None and said is not None:
                 rewriter.patch(buffer, end + 12 + head, said)
             length[0] = 12 + head + size
@@ -340,7 +370,7 @@ class Sender:
             return
         later = since(stream, keyframe[-1][0] + 1, now)
         packets = keyframe + (later or [])
-        if not outlet.begin(stream, packets[0][0], packets[-1][1], packets[0][3], now):
+        if not outlet.begin(stream, packets[0][0], packets[-1][1], packets[0][3], now, packets[0][4]):
             self._tally.drop("codec_not_accepted")
             return
         frames = list(dict.fromkeys(packet[1] for packet in packets))
@@ -358,15 +388,20 @@ class Sender:
 
     def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
         """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
-        stream = outlet.stream
+        stream, former = outlet.stream, outlet.former
         tally = self._tally
         if stream is None or stream.ring is None or outlet.context is None:
             tally.drop("nack_without_stream")
             return
         for number in missing:
+            packet, way = None, None
             source = outlet.numbers.source_of(number)
-            data = stream.ring.get(source) if source is not None else None
-            packet = recall(stream, source or 0, data, now) if data is not None else None
+            if source is not None:
+                packet = stream.ring.get(source)
+            elif former is not None and former.stream.ring is not None:
+                source = former.numbers.source_of(number)
+                if source is not None:
+                    packet, way = former.stream.ring.get(source), former
             if packet is None:
                 tally.drop("nack_too_late")
                 continue
@@ -379,11 +414,12 @@ class Sender:
             if len(outlet.resent) > 1024:
                 outlet.resent.clear()
             outlet.resent[number] = now
-            self._resend_one(outlet, number, packet)
+            self._resend_one(outlet, number, packet, way or outlet)
 
-    def _resend_one(self, outlet: Outlet, number: int, packet: Packet) -> None:
-        _, timestamp, marker, payload, orientation, _ = packet
-        rewriter = outlet.rewriter
+    def _resend_one(self, outlet: Outlet, number: int, packet: Packet, way: Outlet | Former) -> None:
+        """`way` is how the packet went out: as the outlet goes on now, or as it did before the last switch."""
+        _, timestamp, marker, payload, extras, _ = packet
+        rewriter = way.rewriter
         said = rewriter.describe(packet) if rewriter is not None else None
         if rewriter is not None and said is not None:
             marker = rewriter.marker(said, marker)
@@ -392,14 +428,13 @@ class Sender:
             ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
             outlet.rtx_sequence += 1
             payload = _NUMBER.pack(number) + payload
-        stamp = outlet.replayed.get(timestamp, timestamp + outlet.timestamp_offset) & 0xFFFFFFFF
-        block = outlet.block if orientation < 0 else outlet.oriented(orientation)
-        downlink = outlet.downlink
-        if downlink is not None:
-            block = block[:5] + _NUMBER.pack(downlink.next & 0xFFFF) + block[7:]
+        stamp = way.replayed.get(timestamp, timestamp + way.timestamp_offset) & 0xFFFFFFFF
+        block, frame_at = self._block(outlet, extras)
         self._layouts[len(block) << 11 | len(payload)].pack_into(
             self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
         )
+        if frame_at:
+            _frame_number(self._buffer, 12 + frame_at, way)
         if rewriter is not None and said is not None:
             rewriter.patch(self._buffer, 12 + len(block) + len(payload) - len(packet[3]), said)
         self._length[0] = 12 + len(block) + len(payload)
@@ -407,11 +442,19 @@ class Sender:
         if status:
             self._tally.drop(refusal(status, "send_"))
         elif self._send(self._length[0], outlet):
-            if downlink is not None:
-                downlink.note(self._length[0], monotonic())
+            if outlet.downlink is not None:
+                outlet.downlink.note(self._length[0], monotonic())
             outlet.retransmitted += 1
             self._tally.packets_out += 1
             self._tally.bytes_out += self._length[0]
+
+    def _block(self, outlet: Outlet, extras: Extras | None) -> tuple[bytes, int]:
+        """The whole extension block for one packet, and where in it the frame number is (0: nowhere)."""
+        template, downlink = outlet.template, outlet.downlink
+        _, lead, rest, frame_at = template.blocks.get(extras) or template.fill(extras)
+        if downlink is not None:
+            return lead + _NUMBER.pack(downlink.next & 0xFFFF) + rest, frame_at
+        return (lead + abs_send_time(monotonic()) if template.timed else lead) + rest, frame_at
 
     def probe(self, outlet: Outlet, octets: int) -> None:
         """About so many octets of padding on the outlet's RTX stream, which a client ignores and reports."""
@@ -420,7 +463,7 @@ class Sender:
         if not kind or downlink is None or outlet.context is None:
             return
         while octets > 0:
-            block = outlet.block[:5] + _NUMBER.pack(downlink.next & 0xFFFF) + outlet.block[7:]
+            block, _ = self._block(outlet, None)
             self._layouts[len(block) << 11 | len(_PADDING)].pack_into(
                 self._buffer, 0, 0xB0, kind, outlet.rtx_sequence & 0xFFFF, outlet.last_timestamp, outlet.rtx_ssrc,
                 block, _PADDING,

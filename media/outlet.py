@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from media.api import Kind
@@ -10,50 +12,63 @@ from media.codec import VP8
 from media.downlink import Downlink
 from media.limits import Bucket
 from media.pace import Recent, Watch
-from media.replay import recall
 from media.rewrite import Rewriter
-from media.rtp import EMPTY_BLOCK, write_extensions
+from media.rtp import ExtensionIds, Extras
 from media.sequence import SequenceMap
 from media.stream import Rate, Stream, Track
+from media.template import Template, template_of
 from media.vp8 import Description, Pictures, describe
+
+
+class Former:
+    """How a subscriber got the layer before this one: enough to retransmit what was sent just before the switch."""
+
+    __slots__ = (
+        "frame_offset", "last_frame", "numbers", "replayed", "rewriter", "stream", "timestamp_offset",
+    )  # fmt: skip
+
+    def __init__(self, outlet: Outlet, stream: Stream) -> None:
+        self.stream = stream
+        self.numbers = outlet.numbers.copy()
+        self.timestamp_offset = outlet.timestamp_offset
+        self.replayed = outlet.replayed
+        self.rewriter = deepcopy(outlet.rewriter)  # a switch is rare: 50 us
+        self.frame_offset = outlet.frame_offset
+        self.last_frame = outlet.last_frame
 
 
 class Outlet:
     """One receive slot of a subscriber: a fixed SSRC whose content is whatever track it is attached to.
 
-    Its extension block (the mid, and the orientation where there is one) is written once, so that a forwarded
-    packet costs one pack and one SRTP call.
+    Its extension block comes ready from a template that it shares with its like, so that a forwarded packet costs one
+    pack and one SRTP call.
     """
 
     __slots__ = (
-        "_mid_id",
-        "_transport_id",
         "address",
         "allowed",
         "asked",
         "bitrate",
-        "block",
         "cname",
         "context",
         "downlink",
+        "former",
+        "frame_offset",
         "fresh",
         "frozen",
         "granted",
-        "head",
         "index",
         "jitter",
         "judged_at",
         "kind",
+        "last_frame",
         "last_timestamp",
-        "lead",
         "loss",
         "lost",
         "mid",
         "nacks",
         "numbers",
         "octets",
-        "orientation_id",
-        "oriented_blocks",
         "packets",
         "paused",
         "paused_at",
@@ -65,7 +80,6 @@ class Outlet:
         "report_sent_at",
         "resend_budget",
         "resent",
-        "rest",
         "retransmitted",
         "rewriter",
         "rtt",
@@ -78,6 +92,7 @@ class Outlet:
         "ssrc",
         "stream",
         "target",
+        "template",
         "timestamp_offset",
         "track",
         "wanted",
@@ -128,6 +143,7 @@ class Outlet:
         # 1,000 a second is a whole lost 10 Mb/s stream; the burst is half a ring.
         self.resend_budget = Bucket(1000.0, 256.0, 0.0)
         self.resent: dict[int, float] = {}
+        self.former: Former | None = None  # the layer before this one
         self.retransmitted = 0
         self.nacks = 0
         self.plis = 0
@@ -141,13 +157,9 @@ class Outlet:
         self.report_sent_at = 0.0
         self.bitrate = Rate()
         self.segmentation = True  # until the path refuses it
-        self.block = b""
-        self.head = 0  # octets of the block
-        self.lead = self.rest = b""  # the block before and after the transport-wide number
-        self.orientation_id = 0
-        self.oriented_blocks: dict[int, bytes] = {}
-        self._mid_id = 0
-        self._transport_id = 0
+        self.template = _CLOSED
+        self.frame_offset = 0  # added to the frame numbers of dependency descriptors
+        self.last_frame = 0  # the latest frame number sent
         self.downlink: Downlink | None = None  # where packets are numbered transport-wide
         self.granted = 99  # the allocator's last choice
         self.paused = False  # by the allocator, for want of bandwidth
@@ -157,39 +169,22 @@ class Outlet:
         self,
         context: Any,
         address: Any,
-        mid_id: int,
-        orientation_id: int,
-        transport_id: int = 0,
+        ids: ExtensionIds,
+        allow_mixed: bool,
         downlink: Downlink | None = None,
     ) -> None:
-        """The subscriber is connected: from now on this outlet can send. Extension ids are the subscriber's.
+        """The subscriber is connected: from now on this outlet can send.
 
-        The transport-wide number is the first element, so that a block is 5 octets, the number, and the rest.
+        `ids` are what was negotiated on its m-line; packets are numbered transport-wide where that is among them and
+        there is a `downlink` to note them.
         """
         self.context = context
         self.address = address
-        self._transport_id = transport_id
-        self.downlink = downlink if transport_id else None
-        self._mid_id = mid_id
-        self.orientation_id = orientation_id if self.kind == "video" else 0
-        self.block = write_extensions(self._elements()) or EMPTY_BLOCK
-        self.head = len(self.block)
-        self.lead, self.rest = self.block[:5], self.block[7:]
-        self.oriented_blocks = {}
-
-    def _elements(self) -> list[tuple[int, bytes]]:
-        elements = [(self._mid_id, self.mid.encode())] if self._mid_id else []
-        return [(self._transport_id, b"\0\0"), *elements] if self._transport_id else elements
-
-    def oriented(self, orientation: int) -> bytes:
-        """The extension block with this orientation octet, where the subscriber knows the extension."""
-        block = self.oriented_blocks.get(orientation)
-        if block is None:
-            elements = self._elements()
-            if self.orientation_id:
-                elements.append((self.orientation_id, bytes((orientation,))))
-            block = self.oriented_blocks[orientation] = write_extensions(elements) or EMPTY_BLOCK
-        return block
+        self.downlink = downlink if ids.transport_cc else None
+        kept = replace(
+            ids, rid=0, repaired_rid=0, transport_cc=ids.transport_cc if downlink is not None else 0
+        )
+        self.template = template_of(kept, self.mid, allow_mixed)
 
     def move(self, address: Any, sendto: Callable[[Any, Any], int], segmentation: bool) -> None:
         """The subscriber is somewhere else, perhaps behind a path that takes bursts (`segmentation`: the UDP socket).
@@ -227,11 +222,20 @@ class Outlet:
             self.stream = None
             self.paused_at = now
             self.resent.clear()
-            self.replayed.clear()
+            self.replayed = {}
+            self.former = None
 
-    def begin(self, stream: Stream, source: int, timestamp: int, payload: bytes, now: float) -> bool:
+    def begin(
+        self,
+        stream: Stream,
+        source: int,
+        timestamp: int,
+        payload: bytes,
+        now: float,
+        extras: Extras | None = None,
+    ) -> bool:
         """Start forwarding, or change the layer, at extended number `source`; False if this subscriber cannot take
-        the codec.
+        the codec. `payload` and `extras` are of the first packet.
 
         Output sequence numbers continue without a hole; timestamps continue by the time that passed, because
         sources have unrelated timestamp bases. The same source keeps its mapping.
@@ -241,6 +245,12 @@ class Outlet:
             return False
         self.payload_type, self.rtx_payload_type = types
         before = self.stream
+        if before is not None and before is not stream:
+            self.former = Former(self, before)
+        if extras is not None and extras.descriptor:
+            # Frame numbers go on, or a decoder takes the keyframe of the next person for an old one.
+            first = int.from_bytes(extras.descriptor[1:3], "big")
+            self.frame_offset = self.last_frame + 1 - first
         if stream.codec is VP8:
             self._continue_pictures(before, payload)
         else:
@@ -254,7 +264,7 @@ class Outlet:
                 offset if 0 < step < 2 * stream.clock_rate else self.last_timestamp + 1 - timestamp
             )
             before.drop(self)
-            self.replayed.clear()
+            self.replayed = {}
         elif self.source_ssrc != stream.ssrc:
             elapsed = now - self.paused_at if self.packets else 0.0
             self.timestamp_offset = self.last_timestamp + max(1, int(elapsed * stream.clock_rate)) - timestamp
@@ -297,11 +307,13 @@ class Outlet:
 
     def _last_description(self, stream: Stream) -> Description | None:
         """Of the latest packet that was sent of this VP8 stream."""
-        data = (
+        packet = (
             stream.ring.get(self.numbers.highest - self.numbers.offset) if stream.ring is not None else None
         )
-        packet = recall(stream, 0, data, 0.0) if data is not None else None
         return describe(packet[3]) if packet is not None else None
+
+
+_CLOSED = Template(ExtensionIds(), "", True)
 
 
 def _nowhere(_datagram: Any, _address: Any) -> int:

@@ -13,6 +13,7 @@ from media.downlink import Downlink
 from media.feedback import ArrivalLog
 from media.limits import Bucket
 from media.outlet import Outlet
+from media.ring import PacketRing
 from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
 from media.stream import Stream, Track
@@ -150,8 +151,6 @@ class Peer:
         self.offer_session = plan.offer.session_id
         self.fingerprints = plan.offer.fingerprints
         self.extensions = ExtensionReader(plan.extension_ids)
-        for stream in self.streams.values():
-            stream.extensions = self.extensions
         sending = {s.offered.mid: s for s in plan.sections if s.ordinal >= 0}
         receiving = {s.offered.mid: s for s in plan.sections if s.slot_index >= 0}
         for mid in [mid for mid in self.tracks if mid not in sending]:
@@ -204,16 +203,13 @@ class Peer:
 
     def open_outlets(self) -> None:
         """DTLS is connected: let every outlet that is not open yet send."""
-        ids = self.plan.extension_ids
+        mixed = self.plan.offer.allow_mixed
+        downlink = self.downlink if self.config.adapt_downlink else None
         for outlet in self.outlets.values():
             if outlet.context is None:
-                numbered = self.config.adapt_downlink and outlet.mid in self.numbered
-                transport = ids.transport_cc if numbered else 0
                 if self.sendto is not None:
                     outlet.move(self.address, self.sendto, self.segmentation)
-                outlet.open(
-                    self.send_context, self.address, ids.mid, ids.orientation, transport, self.downlink
-                )
+                outlet.open(self.send_context, self.address, self.plan.ids_of(outlet.mid), mixed, downlink)
 
     def move(self, address: Any, sendto: Callable[[Any, Any], int], segmentation: bool = True) -> None:
         """Send to another address from now on, by another way perhaps (see Outlet.move)."""
@@ -264,7 +260,13 @@ class Peer:
         if former is not None:
             self._forget_stream(former)
             track.remove(former, now)
-        stream = Stream(track, ssrc, payload_type, codec, self.extensions, self.config.ring_packets, rid, now)
+        config = self.config
+        ring = (
+            PacketRing(config.ring_packets, config.ring_seconds, config.ring_octets)
+            if codec.kind == "video"
+            else None
+        )
+        stream = Stream(track, ssrc, payload_type, codec, ring, rid, now)
         self.streams[ssrc] = stream
         self.ssrcs.add(ssrc)
         track.add(stream, now)

@@ -14,7 +14,7 @@ from media.codec import VP8
 from media.forward import Sender
 from media.peer import Peer
 from media.replay import Opening
-from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
+from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, Extras, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Stream
 from media.tally import Tally
@@ -214,7 +214,7 @@ class Receiver:
         stream = peer.streams.get(ssrc)
         if stream is None or payload_type != stream.payload_type:
             if ssrc in peer.repairs:
-                self._repaired(peer.repairs[ssrc], sequence, timestamp, marker, start, end, values, now)
+                self._repaired(peer.repairs[ssrc], timestamp, marker, start, end, values[2], now)
                 return
             names = ("", "", "")
             if profile:
@@ -225,7 +225,7 @@ class Receiver:
                 tally.drop(refused)
                 return
             if ssrc in peer.repairs:
-                self._repaired(peer.repairs[ssrc], sequence, timestamp, marker, start, end, values, now)
+                self._repaired(peer.repairs[ssrc], timestamp, marker, start, end, values[2], now)
                 return
             stream = peer.streams[ssrc]
         if values[1] >= 0 and values[1] & 0x7F <= TALK_LEVEL:
@@ -249,7 +249,7 @@ class Receiver:
         marker: int,
         start: int,
         end: int,
-        orientation: int,
+        extras: Extras | None,
         now: float,
     ) -> None:
         """One plain media packet, original or recovered: number it, keep it, forward it."""
@@ -277,12 +277,13 @@ class Receiver:
                 stream.missing.arrived(number)
         stream.packets += 1
         stream.bytes += end - start
-        if stream.ring is not None:
-            packet = bytes(data[:end])
-            if not stream.ring.store(number, packet):
+        payload = bytes(data[start:end])
+        packet = (number, timestamp, marker, payload, extras, now)
+        ring = stream.ring
+        if ring is not None:
+            if not ring.store(packet):
                 tally.drop("rtp_duplicate")
                 return
-            payload = packet[start:]
             # Once per frame; all packets only while one is awaited, in case reordering put another one first.
             if timestamp != stream.frame or stream.keyframe_wanted:
                 if timestamp != stream.frame:
@@ -291,6 +292,7 @@ class Receiver:
                         tally.freezes_in += 1
                         tally.freeze_seconds_in += froze
                 stream.frame = timestamp
+                ring.trim(number, now)
                 if stream.codec.keyframe(payload, 0, end - start):
                     stream.keyframe_wanted = False
                     if stream.codec is VP8:
@@ -298,13 +300,11 @@ class Receiver:
                     if stream.opening is None or stream.opening.timestamp != timestamp:
                         stream.opening = Opening(timestamp, now)
             if stream.opening is not None and stream.opening.timestamp == timestamp:
-                stream.opening.add((number, timestamp, marker, payload, orientation, now))
-        else:
-            payload = bytes(data[start:end])
+                stream.opening.add(packet)
         if stream.outlets:
             if not stream.queue:
                 self._queued.append(stream)
-            stream.queue.append((number, timestamp, marker, payload, orientation, now))
+            stream.queue.append(packet)
 
     def _measure(self, stream: Stream, payload: bytes, now: float) -> None:
         height = keyframe_height(payload, header_at(payload))
@@ -316,12 +316,11 @@ class Receiver:
     def _repaired(
         self,
         stream: Stream,
-        _sequence: int,
         timestamp: int,
         marker: int,
         start: int,
         end: int,
-        values: tuple[int, int, int],
+        extras: Extras | None,
         now: float,
     ) -> None:
         """An RTX packet (RFC 4588 section 4): undo it and treat what was inside as the packet that got lost."""
@@ -332,19 +331,4 @@ class Receiver:
         number = stream.highest + ((original - stream.highest + 0x8000) & 0xFFFF) - 0x8000
         if stream.ring is not None and stream.ring.has(number):
             return  # probing repeats packets that did arrive
-        packet = bytearray(view[:start])
-        packet += view[start + 2 : end]
-        HEADER.pack_into(
-            packet, 0, packet[0], marker & 0x80 | stream.payload_type, original, timestamp, stream.ssrc
-        )
-        self._media(
-            stream,
-            memoryview(packet),
-            original,
-            timestamp,
-            marker & 0x80,
-            start,
-            end - 2,
-            values[2],
-            now,
-        )
+        self._media(stream, view, original, timestamp, marker & 0x80, start + 2, end, extras, now)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from media.rtp import HEADER, NO_EXTENSIONS, ParseError, parse_payload
-
 if TYPE_CHECKING:
     from media.stream import Packet, Stream
 
@@ -46,19 +44,8 @@ def since(stream: Stream, number: int, now: float) -> list[Packet] | None:
         return None
     packets: list[Packet] = []
     for wanted in range(number, stream.highest + 1):
-        data = ring.get(wanted)
-        packet = recall(stream, wanted, data, now) if data is not None else None
+        packet = ring.get(wanted)
         if packet is None:
             return None
         packets.append(packet)
     return packets
-
-
-def recall(stream: Stream, number: int, data: bytes, now: float) -> Packet | None:
-    """A packet from the ring as the forwarder takes it; None if its extensions make no sense any more."""
-    try:
-        start, end, extension, profile = parse_payload(data, len(data))
-        values = stream.extensions.read(data, extension, start, profile) if profile else NO_EXTENSIONS
-    except ParseError:
-        return None
-    return number, HEADER.unpack_from(data)[3], data[1] & 0x80, data[start:end], values[2], now

@@ -12,7 +12,8 @@ class Rewriter(Protocol):
     """One subscriber's picture numbers and layers; an outlet has one only while it needs one.
 
     For each packet of the stream the forwarder asks `describe` (once for all subscribers), and then, in the order in
-    which it sends: `leaves_out`, `marker`, `patch`. Nothing here may raise, whatever is in the packet.
+    which it sends: `leaves_out`, `marker`, `patch`. Nothing here may raise, whatever is in the packet. At a switch of
+    layers the outlet keeps a deep copy, which patches what is retransmitted of the layer before.
     """
 
     def describe(self, packet: Packet) -> Any | None:

@@ -36,6 +36,13 @@ class SequenceMap:
         self.highest = first - 1  # highest extended output number handed out
         self._segments: list[tuple[int, int]] = []  # (first source number, offset), oldest first
 
+    def copy(self) -> SequenceMap:
+        """The map as it is now."""
+        other = SequenceMap(self.highest + 1)
+        other.offset, other.floor = self.offset, self.floor
+        other._segments = self._segments.copy()
+        return other
+
     def rebase(self, source: int) -> None:
         """A new source (or a new start of the same one) begins at `source`: it continues at highest + 1."""
         self._segments.clear()

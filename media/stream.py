@@ -12,14 +12,15 @@ from media.nack import MissingPackets
 from media.pace import Pace, Recent
 from media.replay import Opening
 from media.ring import PacketRing
-from media.rtp import ExtensionReader
+from media.rtp import Extras
 
 if TYPE_CHECKING:
     from media.outlet import Outlet
 
-# One received packet on its way: extended number, timestamp, marker (0x80 or 0), plain payload without padding,
-# orientation octet (-1 if absent), arrival. A tuple, because making one costs a tenth of an object with names.
-Packet = tuple[int, int, int, bytes, int, float]
+# One received packet on its way: extended number, timestamp, marker (0x80 or 0), plain payload without padding, what
+# its extensions say to subscribers (None: nothing), arrival. A tuple, because making one costs a tenth of an object
+# with names. Queue, ring and cached keyframe share it.
+Packet = tuple[int, int, int, bytes, Extras | None, float]
 
 
 class Track:
@@ -73,6 +74,8 @@ class Track:
         for outlet in self.outlets:
             if outlet.stream is stream:
                 outlet.wait(now)
+            if outlet.former is not None and outlet.former.stream is stream:
+                outlet.former = None
             if outlet.target is stream:
                 outlet.target = None
         self._changed(now)
@@ -123,7 +126,6 @@ class Stream:
         "clock_rate",
         "codec",
         "expected_before",
-        "extensions",
         "frame",
         "frozen",
         "height",
@@ -161,8 +163,7 @@ class Stream:
         ssrc: int,
         payload_type: int,
         codec: ForwardedCodec,
-        extensions: ExtensionReader,
-        ring_packets: int,
+        ring: PacketRing | None,
         rid: str = "",
         now: float = 0.0,
     ) -> None:
@@ -171,13 +172,12 @@ class Stream:
         self.height = 0  # pixels, from a VP8 keyframe; 0 if unknown
         self.alive_at = now  # when new packets were last noticed, and how many there were then
         self.alive_packets = 0
-        self.extensions = extensions
         self.ssrc = ssrc
         self.payload_type = payload_type
         self.codec = codec
         self.clock_rate = codec.clock_rate
         self.is_video = codec.kind == "video"
-        self.ring = PacketRing(ring_packets) if self.is_video else None
+        self.ring = ring  # of video; None of audio, which is not retransmitted
         self.scalable: Scalable | None = None  # what a codec knows of the layers inside
         self.missing = MissingPackets()
         self.outlets: tuple[Outlet, ...] = ()

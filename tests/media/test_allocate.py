@@ -14,7 +14,7 @@ from media.codec import OPUS, VP8
 from media.downlink import Downlink
 from media.layers import ladder
 from media.outlet import Outlet
-from media.rtp import ExtensionIds, ExtensionReader
+from media.ring import PacketRing
 from media.stream import Stream, Track
 
 LAYERS = (("f", 720, 1_500_000.0), ("h", 360, 400_000.0), ("q", 180, 100_000.0))
@@ -28,7 +28,7 @@ def source(name: str, shows: Source, layers: tuple[tuple[str, int, float], ...])
     track.source = shows
     for place, (rid, lines, rate) in enumerate(layers):
         codec = OPUS if kind == "audio" else VP8
-        stream = Stream(track, place + 1, 96, codec, ExtensionReader(ExtensionIds()), 64, rid, 0.0)
+        stream = Stream(track, place + 1, 96, codec, PacketRing(64), rid, 0.0)
         stream.height = lines
         stream.bitrate.bits_per_second = rate
         track.add(stream, 0.0)

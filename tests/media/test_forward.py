@@ -15,7 +15,8 @@ from media.codec import OPUS, VP8
 from media.downlink import Downlink
 from media.forward import Sender
 from media.outlet import Outlet
-from media.rtp import HEADER, ExtensionIds, ExtensionReader, parse_extensions, parse_payload
+from media.ring import PacketRing
+from media.rtp import HEADER, ExtensionIds, Extras, parse_extensions, parse_payload
 from media.stream import Packet, Stream, Track
 from media.tally import Tally
 from tests.media.client import DELTA, KEYFRAME
@@ -34,7 +35,8 @@ class Subscriber:
         policy.allow_repeat_tx = True
         self.sender = Session(policy)
         self.receiver = Session(Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND))
-        self.outlet.open(wire.context_of(self.sender), ssrc, 4, 5)
+        self.outlet.open(wire.context_of(self.sender), ssrc, ExtensionIds(mid=4, orientation=5), True)
+        self.forms: list[int] = []  # extension profiles of what came
         self.got: list[tuple[int, int, int, int, bytes, dict[int, bytes]]] = []
 
     def take(self, data: memoryview) -> None:
@@ -44,6 +46,7 @@ class Subscriber:
         elements = {
             n: plain[at : at + size] for n, at, size in parse_extensions(plain, extension, start, profile)
         }
+        self.forms.append(profile)
         self.got.append((ssrc, kind, sequence, timestamp, plain[start:end], elements))
 
 
@@ -88,16 +91,16 @@ def forward(
     now: float = 1.0,
     *,
     marker: int = 0,
-    orientation: int = -1,
+    extras: Extras | None = None,
 ) -> None:
     """One packet as a batch of its own."""
-    stream.queue.append((number, timestamp, marker, payload, orientation, now))
+    stream.queue.append((number, timestamp, marker, payload, extras, now))
     sender.forward(stream)
 
 
 def source(ssrc: int, codec: Any = VP8) -> Stream:
     track = Track("someone", "1", codec.kind, 0, ())
-    stream = Stream(track, ssrc, 96, codec, ExtensionReader(ExtensionIds(orientation=5)), 256)
+    stream = Stream(track, ssrc, 96, codec, PacketRing(256) if codec is VP8 else None)
     track.add(stream, 0.0)
     return stream
 
@@ -209,9 +212,9 @@ def test_orientation_is_passed_on_only_where_it_was() -> None:
     viewer = Subscriber()
     stream = source(1)
     viewer.outlet.attach(stream.track)
-    for number, orientation in enumerate([-1, 3, -1, 0]):
+    for number, extras in enumerate([None, Extras(orientation=3), None, Extras(orientation=0)]):
         sender = Sender(Network(viewer), Tally(), True)
-        forward(stream, number, 0, KEYFRAME, sender, marker=0x80, orientation=orientation)
+        forward(stream, number, 0, KEYFRAME, sender, marker=0x80, extras=extras)
     assert [g[5] for g in viewer.got] == [{4: b"7"}, {4: b"7", 5: b"\3"}, {4: b"7"}, {4: b"7", 5: b"\0"}]
     assert all(g[1] == 0x80 | 120 for g in viewer.got)
 
@@ -236,8 +239,7 @@ def test_what_is_asked_for_again_is_what_was_sent(asked: set[int], with_rtx: boo
     assert stream.ring is not None
     for number in range(25):
         payload = KEYFRAME + b"%d" % number
-        packet = HEADER.pack(0x80, 96, number, number * 3000, 1) + payload
-        stream.ring.store(number, packet)
+        stream.ring.store((number, number * 3000, 0, payload, None, 1.0))
         forward(stream, number, number * 3000, payload, sender)
     original = {g[2]: g for g in viewer.got}
     first = viewer.got[0][2]
@@ -273,7 +275,7 @@ def test_bursts_arrive_as_single_packets_do(
     for viewer in viewers:
         viewer.outlet.attach(stream.track)
     payloads = [KEYFRAME] + [bytes((number & 0xFF,)) * size for number, size in enumerate(sizes)]
-    stream.queue = [(10 + n, n * 3000, 0, payload, -1, 1.0) for n, payload in enumerate(payloads)]
+    stream.queue = [(10 + n, n * 3000, 0, payload, None, 1.0) for n, payload in enumerate(payloads)]
     Sender(network, tally, segmentation).forward(stream)
     for viewer in viewers:
         assert [g[4] for g in viewer.got] == payloads
@@ -295,33 +297,40 @@ def test_equal_packets_leave_in_one_burst_with_a_shorter_last() -> None:
     stream = source(1)
     viewer.outlet.attach(stream.track)
     payloads = [KEYFRAME + bytes(500)] * 70 + [DELTA] + [DELTA * 2, DELTA * 3]
-    stream.queue = [(10 + n, 0, 0, payload, -1, 1.0) for n, payload in enumerate(payloads)]
+    stream.queue = [(10 + n, 0, 0, payload, None, 1.0) for n, payload in enumerate(payloads)]
     Sender(network, tally, True).forward(stream)
     assert network.bursts == [64, 7]  # 64 is the kernel's limit; the two larger ones at the end go alone
     assert [g[4] for g in viewer.got] == payloads
-    stream.queue = [(100 + n, 0, 0, bytes(1400), -1, 1.0) for n in range(60)]
+    stream.queue = [(100 + n, 0, 0, bytes(1400), None, 1.0) for n in range(60)]
     Sender(network, tally, True).forward(stream)
     assert network.bursts[2:] == [45, 15]  # 84 KB do not fit one IP datagram
     network.full = {viewer.outlet.address}
-    stream.queue = [(200 + n, 0, 0, DELTA, -1, 1.0) for n in range(5)]
+    stream.queue = [(200 + n, 0, 0, DELTA, None, 1.0) for n in range(5)]
     Sender(network, tally, True).forward(stream)
     assert tally.drops == {"send_buffer_full": 5}
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 60), st.sampled_from([-1, -1, -1, 2])), min_size=1, max_size=60),
+    st.lists(
+        st.tuples(st.integers(0, 60), st.sampled_from([None, None, None, Extras(orientation=2)])),
+        min_size=1,
+        max_size=60,
+    ),
     st.lists(st.integers(1, 9), min_size=1, max_size=60),
 )
-def test_however_batched_the_same_comes_out(story: list[tuple[int, int]], batches: list[int]) -> None:
+def test_however_batched_the_same_comes_out(
+    story: list[tuple[int, Extras | None]], batches: list[int]
+) -> None:
     """Singly and in bursts: same numbers, times, extensions, and transport-wide numbers without a hole."""
     results = []
     for sizes in ([1] * len(story), batches * len(story)):
         viewer, downlink, tally = Subscriber(), Downlink(), Tally()
-        viewer.outlet.open(wire.context_of(viewer.sender), 77, 4, 5, 3, downlink)
+        ids = ExtensionIds(mid=4, orientation=5, transport_cc=3)
+        viewer.outlet.open(wire.context_of(viewer.sender), 77, ids, True, downlink)
         sender = Sender(Network(viewer), tally, True)
         stream = source(1)
         viewer.outlet.attach(stream.track)
-        packets: list[Packet] = [(9, 0, 0, KEYFRAME, -1, 1.0)]
+        packets: list[Packet] = [(9, 0, 0, KEYFRAME, None, 1.0)]
         packets += [(10 + n, n * 90, 0x80, bytes(size), turn, 1.0) for n, (size, turn) in enumerate(story)]
         at = 0
         for size in sizes:

@@ -9,8 +9,8 @@ from media import rtcp
 from media.codec import VP8
 from media.forward import Sender
 from media.layers import alive, best_first, pick
+from media.ring import PacketRing
 from media.rtcp import KeyframeRequest
-from media.rtp import ExtensionIds, ExtensionReader
 from media.stream import Stream, Track
 from media.tally import Tally
 from media.vp8 import Pictures, describe
@@ -24,7 +24,7 @@ RIDS = ("f", "h", "q")
 def layered(rids: tuple[str, ...] = RIDS) -> Track:
     track = Track("someone", "1", "video", 0, rids)
     for place, rid in enumerate(rids):
-        track.add(Stream(track, 1000 + place, 96, VP8, ExtensionReader(ExtensionIds()), 256, rid), 0.0)
+        track.add(Stream(track, 1000 + place, 96, VP8, PacketRing(256), rid), 0.0)
     return track
 
 
@@ -103,8 +103,7 @@ def test_numbers_pictures_and_time_go_on_whatever_is_switched_or_left_out(
                     body=b"%d %d" % (place, frame),
                 )  # fmt: skip
                 assert stream.ring is not None
-                head = rtp(stream.ssrc, 96, numbers[place], stamp, payload)
-                stream.ring.store(numbers[place], head)
+                stream.ring.store((numbers[place], stamp, 0x80 if part else 0, payload, None, now))
                 stream.highest = numbers[place]
                 forward(stream, numbers[place], stamp, payload, sender, now, marker=0x80 if part else 0)
                 numbers[place] += 1

@@ -9,7 +9,6 @@ from media import rtcp
 from media.forward import Sender
 from media.replay import MAX_KEYFRAME_PACKETS, MAX_SINCE_PACKETS, Opening
 from media.rtcp import KeyframeRequest
-from media.rtp import HEADER
 from media.tally import Tally
 from tests.media.client import DELTA, KEYFRAME, OPUS_PT, VP8_PT, Client, rtp
 from tests.media.conftest import MakeWorld, World
@@ -102,7 +101,7 @@ def test_a_keyframe_is_whole_or_nothing(order: list[int], lost: set[int], ends: 
     for number in order:
         if number not in lost:
             marker = 0x80 if number == 5 and ends else 0
-            opening.add((100 + number, 3000, marker, b"%d" % number, -1, 1.0))
+            opening.add((100 + number, 3000, marker, b"%d" % number, None, 1.0))
     whole = [b"%d" % number for number in range(6)]
     expected = whole if ends and not lost else []  # the first packet is what an Opening is made for
     assert [p[3] for p in opening.packets()] == expected
@@ -111,7 +110,7 @@ def test_a_keyframe_is_whole_or_nothing(order: list[int], lost: set[int], ends: 
 def test_a_keyframe_without_end_is_not_kept() -> None:
     opening = Opening(0, 1.0)
     for number in range(MAX_KEYFRAME_PACKETS + 50):
-        opening.add((number, 0, 0x80, b"", -1, 1.0))
+        opening.add((number, 0, 0x80, b"", None, 1.0))
     assert opening.packets() == []
 
 
@@ -140,10 +139,9 @@ def test_replayed_or_not_the_output_is_gapless_and_time_goes_on(
             if frame and number - 100 in missing:
                 lost = True
             else:
-                kind = 96 | last << 7
-                stream.ring.store(number, HEADER.pack(0x80, kind, number, stamp, 2000) + payload)
+                stream.ring.store((number, stamp, last << 7, payload, None, 10.0))
             if frame == 0:
-                stream.opening.add((number, stamp, last << 7, payload, -1, 10.0))
+                stream.opening.add((number, stamp, last << 7, payload, None, 10.0))
             stream.highest = number
             number += 1
         frame += 1

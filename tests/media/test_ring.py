@@ -7,6 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.ring import PacketRing
+from media.stream import Packet
+
+
+def packet(number: int, arrival: float = 0.0, size: int = 0) -> Packet:
+    return number, 0, 0, b"%d" % number if not size else bytes(size), None, arrival
 
 
 @given(st.lists(st.integers(0, 200), max_size=200))
@@ -15,13 +20,51 @@ def test_ring_keeps_the_newest_of_each_place(numbers: list[int]) -> None:
     model: dict[int, int] = {}  # place -> number
     for number in numbers:
         fresh = number > model.get(number % 16, -1)
-        assert ring.store(number, b"%d" % number) == fresh
+        assert ring.store(packet(number)) == fresh
         if fresh:
             model[number % 16] = number
     for number in range(201):
         kept = model.get(number % 16) == number
         assert ring.has(number) == kept
-        assert ring.get(number) == (b"%d" % number if kept else None)
+        assert ring.get(number) == (packet(number) if kept else None)
+
+
+PASSED = st.sampled_from([0.0, 0.01, 0.03, 0.2, 1.0])
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), PASSED, st.integers(1, 60)), max_size=200))
+def test_what_is_too_old_or_too_much_is_let_go(steps: list[tuple[int, float, int]]) -> None:
+    """In the order of the frames, each a packet here: the oldest first, and never the newest."""
+    ring = PacketRing(64, seconds=0.1, max_octets=300)
+    held: list[Packet] = []
+    number, now = 1000, 0.0
+    for step, passed, size in steps:
+        number += step
+        now += passed
+        ring.trim(number, now)
+        while held and (held[0][5] < now - 0.1 or sum(len(p[3]) for p in held) > 300):
+            del held[0]
+        one = packet(number, now, size)
+        assert ring.store(one)
+        held = [p for p in [*held, one] if p[0] > number - 64]
+        assert [p for p in (ring.get(n) for n in range(number - 70, number + 5)) if p is not None] == held
+
+
+@given(st.lists(st.tuples(st.integers(-100, 300), PASSED), max_size=100))
+def test_a_duplicate_of_what_was_let_go_is_recognised(steps: list[tuple[int, float]]) -> None:
+    ring = PacketRing(64, seconds=0.1)
+    number, now = 1000, 0.0
+    for step, passed in steps:
+        number, now = max(0, number + step), now + passed
+        ring.trim(number, now)
+        ring.store(packet(number, now))
+        assert not ring.store(packet(number, now))
+    end = number + 600
+    for later in range(number + 1, end):  # some laps later only what is young is held
+        now += 0.01
+        ring.trim(later, now)
+        ring.store(packet(later, now))
+    assert [n for n in range(end) if ring.get(n) is not None] == list(range(end - 11, end))
 
 
 @pytest.mark.parametrize("size", [0, -4, 3, 100])

@@ -11,17 +11,33 @@ from media.rtp import (
     EXTENSION,
     HEADER,
     ONE_BYTE,
+    TWO_BYTE,
     ExtensionIds,
     ExtensionReader,
+    Extras,
     ParseError,
     parse_extensions,
     parse_payload,
     write_extensions,
 )
 
-IDS = ExtensionIds(mid=4, rid=10, repaired_rid=11, transport_cc=3, audio_level=1, orientation=5)
+IDS = ExtensionIds(
+    mid=4,
+    rid=10,
+    repaired_rid=11,
+    transport_cc=3,
+    audio_level=1,
+    orientation=5,
+    playout_delay=6,
+    descriptor=20,
+)
 ELEMENTS = st.lists(
-    st.tuples(st.integers(1, 14), st.binary(min_size=1, max_size=16)), max_size=6, unique_by=lambda e: e[0]
+    st.tuples(
+        st.one_of(st.integers(1, 6), st.sampled_from([14, 15, 20, 255])),
+        st.one_of(st.binary(min_size=1, max_size=4), st.binary(max_size=60)),
+    ),
+    max_size=6,
+    unique_by=lambda e: e[0],
 )
 
 
@@ -53,13 +69,18 @@ def test_what_is_written_is_read(elements: list[tuple[int, bytes]], payload: byt
     assert [(number, packet[at : at + size]) for number, at, size in found] == elements
 
 
-def slowly(data: bytes, profile: int) -> tuple[int, int, int]:
+def slowly(data: bytes, profile: int) -> tuple[int, int, Extras | None]:
     """What ExtensionReader must find, by looking at every element."""
-    found = {
-        (n, s): int.from_bytes(data[at : at + s], "big")
-        for n, at, s in parse_extensions(data, 0, len(data), profile)
-    }
-    return found.get((3, 2), -1), found.get((1, 1), -1), found.get((5, 1), -1)
+    values = {(n, s): data[at : at + s] for n, at, s in parse_extensions(data, 0, len(data), profile)}
+    found = {place: int.from_bytes(value, "big") for place, value in values.items()}
+    descriptor = [v for (n, s), v in values.items() if n == 20 and s >= 3]
+    extras = Extras(
+        found.get((1, 1), -1),
+        found.get((5, 1), -1),
+        values.get((6, 3), b""),
+        descriptor[-1] if descriptor else b"",
+    )
+    return found.get((3, 2), -1), extras.level, extras if extras != Extras() else None
 
 
 @given(
@@ -87,16 +108,19 @@ def test_shapes_of_one_length_are_told_apart() -> None:
     b = write_extensions([(4, b"ab"), (1, b"\x1e"), (5, b"\x03")])[4:]
     assert len(a) == len(b)
     for _ in range(2):
-        assert reader.read(a, 0, len(a), ONE_BYTE) == (7, 0x9E, -1)
-        assert reader.read(b, 0, len(b), ONE_BYTE) == (-1, 0x1E, 3)
+        assert reader.read(a, 0, len(a), ONE_BYTE) == (7, 0x9E, Extras(0x9E))
+        assert reader.read(b, 0, len(b), ONE_BYTE) == (-1, 0x1E, Extras(0x1E, 3))
     assert reader.text(b, 0, len(b), ONE_BYTE) == ("ab", "", "")
 
 
-def test_the_one_byte_form_has_limits() -> None:
-    for bad in [(15, b"x"), (0, b"x"), (1, b""), (1, bytes(17))]:
-        with pytest.raises(ValueError, match="one-byte"):
-            write_extensions([bad])
+def test_the_form_is_the_smallest_that_holds_everything() -> None:
     assert write_extensions([(4, b"12")]) == EXTENSION.pack(ONE_BYTE, 1) + b"\x4112\0"
+    assert write_extensions([(4, b"12")], two_byte=True) == EXTENSION.pack(TWO_BYTE, 1) + b"\x04\x0212"
+    for wide in [(15, b"x"), (200, b"x"), (1, b""), (1, bytes(17))]:
+        assert write_extensions([(4, b"1"), wide])[:2] == TWO_BYTE.to_bytes(2, "big")
+    for bad in [(0, b"x"), (256, b"x"), (1, bytes(256))]:
+        with pytest.raises(ValueError, match="two-byte"):
+            write_extensions([bad])
 
 
 @pytest.mark.parametrize(
@@ -149,6 +173,6 @@ def test_two_shapes_of_one_size_do_not_displace_each_other() -> None:
     video = write_extensions([(4, b"1"), (3, b"\x43\x21")])
     assert len(audio) == len(video)
     for _ in range(3):
-        assert reader.read(audio, 4, len(audio), ONE_BYTE) == (0x1234, 0x1E, -1)
-        assert reader.read(video, 4, len(video), ONE_BYTE) == (0x4321, -1, -1)
+        assert reader.read(audio, 4, len(audio), ONE_BYTE) == (0x1234, 0x1E, Extras(0x1E))
+        assert reader.read(video, 4, len(video), ONE_BYTE) == (0x4321, -1, None)
     assert [len(shapes) for shapes in reader._layouts.values()] == [2]

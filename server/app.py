@@ -19,6 +19,7 @@ from server.base.clock import Clock, SystemClock
 from server.base.context import Context
 from server.base.db import Pool, create_pool
 from server.base.log import configure, logger
+from server.integrations.cache import RedisCache
 from server.integrations.wake import arq_waker
 from server.metrics import Metrics
 from server.migrations import pending
@@ -88,7 +89,7 @@ async def running(settings: Settings, *, clock: Clock) -> AsyncIterator[http.App
         )
         stack.push_async_callback(redis.aclose)
         waker = await stack.enter_async_context(arq_waker(settings.redis_url))
-        ctx = Context(pool, clock, settings, waker)
+        ctx = Context(pool, clock, settings, waker, RedisCache(redis))
         events = signaling.MediaEvents()
         media = await MediaServer.start(
             MediaConfig(

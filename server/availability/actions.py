@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from server.availability import model, store
-from server.availability.expansion import DAY, expand, next_slot
+from server.availability import model, slots, store
+from server.availability.expansion import DAY
 from server.availability.model import MAX_SPAN, Availability, MentorCard, Slot
+from server.base.cache import Cache
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import FieldError, Forbidden, Invalid, NotFound
@@ -19,8 +20,6 @@ from server.people import actions as people
 from server.people import store as people_store
 from server.people.model import Role, text_faults
 
-# Bookings this far around a question may matter to it: a day's limit counts the whole day, in any zone.
-MARGIN: Final = timedelta(days=2)
 MAX_QUERY: Final = 100  # characters of a search
 
 
@@ -60,8 +59,10 @@ async def get(ctx: Context, mentor_id: UUID) -> Availability:
     return rules or Availability(profile.timezone)
 
 
-async def open_slots(ctx: Context, mentor_id: UUID, frm: datetime, to: datetime) -> list[Slot]:
-    """The mentor's open slots that start in [frm, to), at most MAX_SPAN apart.
+async def open_slots(
+    ctx: Context, mentor_id: UUID, frm: datetime, to: datetime, length: int | None = None
+) -> list[Slot]:
+    """The mentor's open slots of ``length`` minutes (None: the usual) that start in [frm, to), at most MAX_SPAN apart.
 
     Raises ``Invalid`` and ``NotFound("mentor_not_found")``.
     """
@@ -73,11 +74,18 @@ async def open_slots(ctx: Context, mentor_id: UUID, frm: datetime, to: datetime)
         profile = await people.profile_in(conn, mentor_id)
         if not profile.published:
             raise NotFound("mentor_not_found", "There is no such mentor.")
-        rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
-        if rules is None:
-            return []
-        busy = (await store.busy_of(conn, [mentor_id], frm - MARGIN, to + MARGIN)).get(mentor_id, [])
-    return expand(rules, _ceil(frm), _ceil(to), busy, _ceil(ctx.clock.now()))
+        if length is not None:
+            rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
+            if rules is None:
+                return []
+            if length not in rules.lengths:
+                offered = " or ".join(map(str, rules.lengths))
+                raise Invalid(
+                    [FieldError("length", "not_offered", f"The mentor meets for {offered} minutes.")]
+                )
+        return await slots.open_slots(
+            conn, ctx.cache, mentor_id, slots.ceil(frm), slots.ceil(to), slots.ceil(ctx.clock.now()), length
+        )
 
 
 async def directory(
@@ -110,7 +118,7 @@ async def directory(
     async with _snapshot(ctx) as conn:
         while len(found) <= size:
             batch = await store.cards(conn, search, after, size + 1)
-            cards = await _with_slots(conn, batch, now, available_within)
+            cards = await _with_slots(conn, ctx.cache, batch, now, available_within)
             found += [card for card in cards if available_within is None or card.next_slot is not None]
             if len(batch) <= size:
                 break
@@ -119,21 +127,13 @@ async def directory(
 
 
 async def _with_slots(
-    conn: Conn, cards: Sequence[MentorCard], now: datetime, within: int | None
+    conn: Conn, cache: Cache, cards: Sequence[MentorCard], now: datetime, within: int | None
 ) -> list[MentorCard]:
     """The cards with their next slot, if there is one within so many seconds (None: at all)."""
-    mentors = [card.id for card in cards]
-    rules = await store.rules_of(conn, mentors)
-    horizon = now + timedelta(days=max((r.booking_window_days for r in rules.values()), default=0))
-    busy = await store.busy_of(conn, list(rules), now - MARGIN, horizon + MARGIN)
-    begin = _ceil(now)
+    begin = slots.ceil(now)
     until = begin + (within if within is not None else 366 * DAY) + 1
-    return [
-        model.with_slot(
-            card, next_slot(rules[card.id], busy.get(card.id, []), begin, until) if card.id in rules else None
-        )
-        for card in cards
-    ]
+    found = await slots.next_slots(conn, cache, [card.id for card in cards], begin, until)
+    return [model.with_slot(card, found.get(card.id)) for card in cards]
 
 
 def _search_faults(
@@ -148,9 +148,3 @@ def _search_faults(
     if within is not None and not 0 < within <= 366 * DAY:
         found.append(FieldError("available_within", "out_of_range", "Give seconds, up to a year."))
     return found
-
-
-def _ceil(instant: datetime) -> int:
-    """Unix seconds, rounded up: a slot that starts at 09:00:00 is over for somebody who asks half a second later."""
-    whole = int(instant.astimezone(UTC).timestamp())
-    return whole + (instant.microsecond > 0)

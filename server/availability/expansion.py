@@ -8,18 +8,22 @@ unbroken run of such instants is cut, from its beginning, into slots that lie wh
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from server.availability.model import Availability, Slot, Window
+from server.availability.closed import closed_days
+from server.availability.model import Absence, Availability, Slot, Window
 from server.people.zones import zone
 
 MINUTE: Final = 60
 DAY: Final = 86_400
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _EPOCH_WEEKDAY: Final = 3  # 1 January 1970 was a Thursday
+
+
+Busy = tuple[int, int]  # [start, end) in Unix seconds
 
 
 class _Piece(NamedTuple):
@@ -29,55 +33,123 @@ class _Piece(NamedTuple):
     offset: int
 
 
-def expand(rules: Availability, frm: int, to: int, busy: Sequence[tuple[int, int]], now: int) -> list[Slot]:
+def expand(
+    rules: Availability,
+    frm: int,
+    to: int,
+    busy: Sequence[Busy],
+    now: int,
+    *,
+    blocked: Sequence[Busy] = (),
+    joinable: Sequence[Busy] = (),
+    length: int | None = None,
+) -> list[Slot]:
     """The open slots that start in [frm, to), in order; all in Unix seconds.
 
-    ``busy`` are the mentor's booked times [start, end) in any order, from two days before ``frm`` to two after ``to``:
-    a slot keeps the buffers' distance from each, and a day on which ``max_per_day`` of them start is full. Slots start
-    no sooner than the minimum notice after ``now`` and no later than the booking window.
+    ``busy`` are the mentor's booked times [start, end) in any order, from `margin` days before ``frm`` to as many after
+    ``to``: a slot keeps the buffers' distance from each, and they count towards the limits. ``blocked`` are other
+    appointments: they keep their distance and count nowhere. ``joinable`` are group sessions with seats left: one stays
+    open as it is and is busy for everything else; they are not in ``busy``. Slots start no sooner than the minimum
+    notice after ``now`` and no later than the booking window, and are ``length`` minutes long (None: the usual).
     """
     first = max(frm, now + rules.min_notice_minutes * MINUTE)
     last = min(to - 1, now + rules.booking_window_days * DAY)
     if last < first or not (rules.weekly or any(windows for _, windows in rules.overrides)):
         return []
-    # Two days of margin: a window that began on the wall's yesterday, in a zone far from UTC.
-    pieces = _pieces(rules.timezone, first - 2 * DAY, last + 2 * DAY)
-    full = _full_days(rules.max_per_day, busy, pieces)
-    slots = [
-        slot
-        for slot, day in _offered(rules, pieces, first, last)
-        if first <= slot.start <= last and day not in full
-    ]
-    slots.sort()
-    return _sweep(slots, busy, max(rules.buffer_before_minutes, rules.buffer_after_minutes) * MINUTE)
+    seconds = (rules.slot_minutes if length is None else length) * MINUTE
+    around = margin(rules) * DAY
+    pieces = {
+        zone: _pieces(zone, first - around, last + around)
+        for zone in {rules.timezone, *(span.timezone for span in rules.travel)}
+    }
+    home = pieces[rules.timezone]
+    starts = sorted(set(_offered(rules, pieces, first, last, seconds)))
+    pad = max(rules.buffer_before_minutes, rules.buffer_after_minutes) * MINUTE
+    starts = _sweep(starts, seconds, [*busy, *blocked], pad)
+    if rules.absences:
+        away = [run for absence in rules.absences for run in _away(home, absence, first, last)]
+        starts = _sweep(starts, seconds, away, 0)
+    joined = {start for start, end in joinable if end - start == seconds}
+    starts = _within_limits(rules, starts, [*busy, *joinable], home, seconds, joined)
+    if joinable:
+        free = set(_sweep(starts, seconds, joinable, pad)) | joined
+        starts = [start for start in starts if start in free]
+    return [Slot(start, start + seconds) for start in starts]
 
 
-def next_slot(rules: Availability, busy: Sequence[tuple[int, int]], now: int, until: int) -> Slot | None:
-    """The first open slot that starts before ``until``; looks a week ahead, then twice as far, and so on."""
+def next_slot(
+    rules: Availability,
+    busy: Sequence[Busy],
+    now: int,
+    until: int,
+    *,
+    blocked: Sequence[Busy] = (),
+    joinable: Sequence[Busy] = (),
+    length: int | None = None,
+) -> Slot | None:
+    """The first open slot that starts before ``until``; looks two days ahead, then twice as far, and so on."""
     end = min(until, now + rules.booking_window_days * DAY + 1)
-    frm, step = now, 7 * DAY
+    frm, step = now, 2 * DAY
     while frm < end:
-        if found := expand(rules, frm, min(frm + step, end), busy, now):
+        found = expand(
+            rules, frm, min(frm + step, end), busy, now, blocked=blocked, joinable=joinable, length=length
+        )
+        if found:
             return found[0]
         frm, step = frm + step, step * 2
     return None
 
 
+def margin(rules: Availability) -> int:
+    """So many days around a question bookings may matter to it: in any zone, a limit counts its whole day or month."""
+    return 33 if rules.counts_beyond_the_day else 4
+
+
 def _offered(
-    rules: Availability, pieces: Sequence[_Piece], first: int, last: int
-) -> Iterator[tuple[Slot, int]]:
-    """Every slot of the rules around [first, last] with its day (days since 1970 on the wall), booked or not."""
+    rules: Availability, pieces: Mapping[str, Sequence[_Piece]], first: int, last: int, length: int
+) -> Iterator[int]:
+    """Where slots of the rules start in [first, last], booked or not; those of two zones may come twice."""
     overrides = {day.toordinal() - _EPOCH_DAY: windows for day, windows in rules.overrides}
     weekly: list[list[Window]] = [[] for _ in range(7)]
     for weekday, window in rules.weekly:
         weekly[weekday].append(window)
-    length = rules.slot_minutes * MINUTE
-    for day in range(first // DAY - 1, last // DAY + 2):
-        for window in overrides.get(day, weekly[(day + _EPOCH_WEEKDAY) % 7]):
+    closed = _holidays(rules, first, last)
+    travel = [
+        (span.first.toordinal() - _EPOCH_DAY, span.last.toordinal() - _EPOCH_DAY, pieces[span.timezone])
+        for span in rules.travel
+    ]
+    home = pieces[rules.timezone]
+    step = length if rules.start_increment_minutes is None else rules.start_increment_minutes * MINUTE
+    # A window that began on the wall's yesterday may end today, and the wall is up to 14 hours from UTC.
+    for day in range(first // DAY - 3, last // DAY + 2):
+        usual = () if day in closed else weekly[(day + _EPOCH_WEEKDAY) % 7]
+        windows: Sequence[Window] = overrides.get(day, usual)
+        if not windows:
+            continue
+        there = next((zone for begin, end, zone in travel if begin <= day <= end), home)
+        for window in windows:
             begin, end = day * DAY + window.start * MINUTE, day * DAY + window.end * MINUTE
-            for run_start, run_end in _runs(pieces, begin, end):
-                for start in range(run_start, run_end - length + 1, length):
-                    yield Slot(start, start + length), day
+            for run_start, run_end in _runs(there, begin, end):
+                if run_start < first:  # the cuts lie as if from the run's beginning
+                    run_start += -((run_start - first) // step) * step
+                yield from range(run_start, min(run_end - length, last) + 1, step)
+
+
+def _holidays(rules: Availability, first: int, last: int) -> frozenset[int]:
+    if rules.holidays is None:
+        return frozenset()
+    years = {date.fromordinal(at // DAY + _EPOCH_DAY).year for at in (first - 3 * DAY, last + 2 * DAY)}
+    return frozenset[int]().union(*(closed_days(*rules.holidays, year) for year in years))
+
+
+def _away(home: Sequence[_Piece], absence: Absence, first: int, last: int) -> list[tuple[int, int]]:
+    """The instants around [first, last] at which the wall clock shows a time inside the absence."""
+    begin, end = (int(wall.replace(tzinfo=UTC).timestamp()) for wall in (absence.start, absence.end))
+    return _runs(home, max(begin, first - 2 * DAY), min(end, last + 2 * DAY))
+
+
+def _start(piece: _Piece) -> int:
+    return piece.start
 
 
 def _runs(pieces: Sequence[_Piece], begin: int, end: int) -> list[tuple[int, int]]:
@@ -87,7 +159,7 @@ def _runs(pieces: Sequence[_Piece], begin: int, end: int) -> list[tuple[int, int
     """
     runs: list[tuple[int, int]] = []
     # No zone is more than a day from UTC: only these pieces can show that wall time.
-    index = max(0, bisect_right(pieces, begin - DAY, key=lambda piece: piece.start) - 1)
+    index = max(0, bisect_right(pieces, begin - DAY, key=_start) - 1)
     for number in range(index, len(pieces)):
         piece = pieces[number]
         if piece.start > end + DAY:
@@ -102,20 +174,74 @@ def _runs(pieces: Sequence[_Piece], begin: int, end: int) -> list[tuple[int, int
     return runs
 
 
-def _full_days(limit: int | None, busy: Sequence[tuple[int, int]], pieces: Sequence[_Piece]) -> set[int]:
-    """The wall's days (since 1970) on which ``limit`` bookings start."""
-    if limit is None:
-        return set()
-    count: dict[int, int] = {}
-    for start, _ in busy:
-        index = bisect_right(pieces, start, key=lambda piece: piece.start) - 1
-        day = (start + pieces[max(index, 0)].offset) // DAY
-        count[day] = count.get(day, 0) + 1
-    return {day for day, number in count.items() if number >= limit}
+def _within_limits(
+    rules: Availability,
+    starts: Sequence[int],
+    counted: Sequence[Busy],
+    home: Sequence[_Piece],
+    length: int,
+    exempt: Set[int],
+) -> list[int]:
+    """The starts (sorted) with which the mentor's day, ISO week and month in her own zone stay within the limits.
+
+    A session that is joined is there already, whatever the limits say.
+    """
+    limits = [
+        (period, most, None if minutes is None else minutes * MINUTE - length)
+        for period, most, minutes in (
+            (_same_day, rules.max_per_day, rules.max_minutes_per_day),
+            (_week, rules.max_per_week, rules.max_minutes_per_week),
+            (_month, rules.max_per_month, rules.max_minutes_per_month),
+        )
+        if most is not None or minutes is not None
+    ]
+    if not limits:
+        return list(starts)
+    full: set[tuple[int, int]] = set()  # (number of the limit, period)
+    for number, (period, most, seconds) in enumerate(limits):
+        sessions: dict[int, int] = {}
+        used: dict[int, int] = {}
+        for start, end in counted:
+            key = period(_day(home, start))
+            sessions[key] = sessions.get(key, 0) + 1
+            used[key] = used.get(key, 0) + end - start
+        full |= {(number, key) for key in sessions if most is not None and sessions[key] >= most}
+        full |= {(number, key) for key in used if seconds is not None and used[key] > seconds}
+        if seconds is not None and seconds < 0:  # not even one fits
+            return [start for start in starts if start in exempt]
+    open_days: dict[int, bool] = {}
+    left = []
+    for start in starts:
+        day = _day(home, start)
+        if day not in open_days:
+            open_days[day] = not any((n, period(day)) in full for n, (period, _, _) in enumerate(limits))
+        if open_days[day] or start in exempt:
+            left.append(start)
+    return left
 
 
-def _sweep(slots: Sequence[Slot], busy: Sequence[tuple[int, int]], pad: int) -> list[Slot]:
-    """The slots (sorted, of one length) that keep ``pad`` seconds from everything busy.
+def _day(pieces: Sequence[_Piece], instant: int) -> int:
+    """The wall's day (since 1970) of an instant."""
+    index = bisect_right(pieces, instant, key=_start) - 1
+    return (instant + pieces[max(index, 0)].offset) // DAY
+
+
+def _same_day(day: int) -> int:
+    return day
+
+
+def _week(day: int) -> int:
+    """ISO weeks begin on Mondays."""
+    return (day + _EPOCH_WEEKDAY) // 7
+
+
+def _month(day: int) -> int:
+    at = date.fromordinal(day + _EPOCH_DAY)
+    return at.year * 12 + at.month
+
+
+def _sweep(starts: Sequence[int], length: int, busy: Sequence[Busy], pad: int) -> list[int]:
+    """The starts (sorted) of slots of ``length`` that keep ``pad`` seconds from everything busy.
 
     Between two sessions lies the buffer after the one and the buffer before the other; they may be the same minutes, so
     the longer of both is the distance, whichever session comes first.
@@ -126,13 +252,13 @@ def _sweep(slots: Sequence[Slot], busy: Sequence[tuple[int, int]], pad: int) -> 
             blocked[-1] = (blocked[-1][0], max(end, blocked[-1][1]))
         else:
             blocked.append((start, end))
-    free: list[Slot] = []
+    free: list[int] = []
     index = 0
-    for slot in slots:
-        while index < len(blocked) and blocked[index][1] <= slot.start:
+    for start in starts:
+        while index < len(blocked) and blocked[index][1] <= start:
             index += 1
-        if index == len(blocked) or slot.end <= blocked[index][0]:
-            free.append(slot)
+        if index == len(blocked) or start + length <= blocked[index][0]:
+            free.append(start)
     return free
 
 

@@ -7,25 +7,38 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from server.availability.model import Availability, MentorCard, Window
-from server.base.db import Conn
-
-_RULES = (
-    "timezone, slot_minutes, buffer_before_minutes, buffer_after_minutes, min_notice_minutes, booking_window_days,"
-    " max_per_day"
+from server.availability.model import (
+    NUMBERS,
+    Absence,
+    Availability,
+    HolidayCalendar,
+    MentorCard,
+    Travel,
+    Window,
 )
+from server.base.db import Conn, Row
+
+_COLUMNS = (*NUMBERS, "lengths_minutes")
+_RULES = ", ".join(("timezone", *_COLUMNS, "holiday_country", "holiday_subdivision", "travel", "absences"))
 
 
 async def replace(conn: Conn, mentor_id: UUID, rules: Availability, now: datetime) -> None:
     """Put these rules in the place of whatever there was."""
+    calendar = rules.holidays
+    values = [
+        rules.timezone,
+        *(getattr(rules, name) for name in _COLUMNS),
+        calendar and calendar.country,
+        calendar and calendar.subdivision,
+        [[span.first.isoformat(), span.last.isoformat(), span.timezone] for span in rules.travel],
+        [[absence.start.isoformat(), absence.end.isoformat(), absence.reason] for absence in rules.absences],
+    ]
+    places = ", ".join(f"${number}" for number in range(3, 3 + len(values)))
+    updates = ", ".join(f"{name} = excluded.{name}" for name in (*_RULES.split(", "), "updated_at"))
     await conn.execute(
-        f"INSERT INTO availability (mentor_id, {_RULES}, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-        " ON CONFLICT (mentor_id) DO UPDATE SET timezone = excluded.timezone, slot_minutes = excluded.slot_minutes,"
-        " buffer_before_minutes = excluded.buffer_before_minutes, buffer_after_minutes = excluded.buffer_after_minutes,"
-        " min_notice_minutes = excluded.min_notice_minutes, booking_window_days = excluded.booking_window_days,"
-        " max_per_day = excluded.max_per_day, updated_at = excluded.updated_at",
-        mentor_id, rules.timezone, rules.slot_minutes, rules.buffer_before_minutes, rules.buffer_after_minutes,
-        rules.min_notice_minutes, rules.booking_window_days, rules.max_per_day, now,
+        f"INSERT INTO availability (mentor_id, updated_at, {_RULES}) VALUES ($1, $2, {places})"
+        f" ON CONFLICT (mentor_id) DO UPDATE SET {updates}",
+        mentor_id, now, *values,
     )  # fmt: skip
     await conn.execute("DELETE FROM availability_windows WHERE mentor_id = $1", mentor_id)
     await conn.executemany(
@@ -66,15 +79,25 @@ async def rules_of(conn: Conn, mentors: Sequence[UUID]) -> dict[UUID, Availabili
             timezone=row["timezone"],
             weekly=tuple(weekly.get(row["mentor_id"], ())),
             overrides=tuple(overrides.get(row["mentor_id"], ())),
-            slot_minutes=row["slot_minutes"],
-            buffer_before_minutes=row["buffer_before_minutes"],
-            buffer_after_minutes=row["buffer_after_minutes"],
-            min_notice_minutes=row["min_notice_minutes"],
-            booking_window_days=row["booking_window_days"],
-            max_per_day=row["max_per_day"],
+            lengths_minutes=tuple(row["lengths_minutes"]),
+            holidays=_calendar(row),
+            travel=tuple(
+                Travel(date.fromisoformat(first), date.fromisoformat(last), zone)
+                for first, last, zone in row["travel"]
+            ),
+            absences=tuple(
+                Absence(datetime.fromisoformat(start), datetime.fromisoformat(end), reason)
+                for start, end, reason in row["absences"]
+            ),
+            **{name: row[name] for name in NUMBERS},
         )
         for row in rows
     }
+
+
+def _calendar(row: Row) -> HolidayCalendar | None:
+    country = row["holiday_country"]
+    return None if country is None else HolidayCalendar(country, row["holiday_subdivision"])
 
 
 async def busy_of(
@@ -88,10 +111,71 @@ async def busy_of(
         " AND lower(during) < $3 AND upper(during) > $2 AND id IS DISTINCT FROM $4",
         mentors, frm, to, except_booking,
     )  # fmt: skip
-    busy: dict[UUID, list[tuple[int, int]]] = {}
+    return _spans(rows, "mentor_id")
+
+
+async def external_of(
+    conn: Conn, people: Sequence[UUID], frm: datetime, to: datetime
+) -> dict[UUID, list[tuple[int, int]]]:
+    """The busy times of people's other calendars that touch [frm, to), in Unix seconds."""
+    rows = await conn.fetch(
+        "SELECT user_id, floor(extract(epoch FROM lower(during)))::bigint AS start,"
+        " ceil(extract(epoch FROM upper(during)))::bigint AS stop FROM external_busy"
+        " WHERE user_id = ANY($1::uuid[]) AND during && tstzrange($2, $3, '[)')",
+        people, frm, to,
+    )  # fmt: skip
+    return _spans(rows, "user_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """A busy time of somebody's other calendar."""
+
+    user_id: UUID
+    id: str
+    start: datetime
+    end: datetime
+    title: str
+
+
+async def appointments(conn: Conn, people: Sequence[UUID], frm: datetime, to: datetime) -> list[Appointment]:
+    """Those that touch [frm, to), in order."""
+    rows = await conn.fetch(
+        "SELECT user_id, source, external_id, lower(during) AS start, upper(during) AS stop, title FROM external_busy"
+        " WHERE user_id = ANY($1::uuid[]) AND during && tstzrange($2, $3, '[)') ORDER BY lower(during), external_id",
+        people, frm, to,
+    )  # fmt: skip
+    return [
+        Appointment(
+            row["user_id"], f"{row['source']}:{row['external_id']}", row["start"], row["stop"], row["title"]
+        )
+        for row in rows
+    ]
+
+
+async def replace_appointments(conn: Conn, source: str, user_id: UUID, found: Sequence[Appointment]) -> None:
+    """Put what a calendar says in the place of what it said before. ``id`` is the calendar's own here."""
+    await conn.execute("DELETE FROM external_busy WHERE user_id = $1 AND source = $2", user_id, source)
+    await conn.executemany(
+        "INSERT INTO external_busy (user_id, source, external_id, during, title)"
+        " VALUES ($1, $2, $3, tstzrange($4, $5, '[)'), $6)",
+        [(user_id, source, each.id, each.start, each.end, each.title) for each in found],
+    )
+
+
+def _spans(rows: Sequence[Row], owner: str) -> dict[UUID, list[tuple[int, int]]]:
+    spans: dict[UUID, list[tuple[int, int]]] = {}
     for row in rows:
-        busy.setdefault(row["mentor_id"], []).append((row["start"], row["stop"]))
-    return busy
+        spans.setdefault(row[owner], []).append((row["start"], row["stop"]))
+    return spans
+
+
+async def versions(conn: Conn, mentors: Sequence[UUID]) -> dict[UUID, int]:
+    """What rises whenever their open slots may have changed."""
+    rows = await conn.fetch(
+        "SELECT mentor_id, version FROM calendar_versions WHERE mentor_id = ANY($1::uuid[])", mentors
+    )
+    return {row["mentor_id"]: row["version"] for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

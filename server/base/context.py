@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from server.base.cache import Cache, NoCache
 from server.base.clock import Clock
 from server.base.db import Pool
 from server.settings import Settings
@@ -22,3 +23,4 @@ class Context:
     clock: Clock
     settings: Settings
     wake: Callable[[], None] = wake_nobody
+    cache: Cache = field(default_factory=NoCache)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from server.availability import store as availability
-from server.availability.actions import MARGIN
-from server.availability.expansion import expand
 from server.availability.model import Availability, Slot
+from server.availability.slots import Calendar, calendars, ceil
 from server.base.db import Conn
 from server.base.errors import Conflict, FieldError, Invalid
 from server.booking import store
+from server.booking.model import Clash
 from server.booking.store import Taken
 
 _BUSY: Final = "Busy"
@@ -46,18 +47,20 @@ async def must_be_open(
     """Pass if [start, end) is an open slot of the mentor's, and the mentee is free; both must be locked.
 
     Raises ``Invalid`` when the mentor never offered it, ``Conflict("booking_conflict")`` when something is in the way,
-    ``Conflict("day_full")`` when the mentor's limit for the day is reached.
+    ``Conflict("day_full")``, ``week_full`` or ``month_full`` when a limit of the mentor's is reached.
     """
     rules = (await availability.rules_of(conn, [mentor_id])).get(mentor_id)
-    if rules is None or not _offered(rules, start, end, now, busy=[]):
-        raise Invalid([_not_offered(rules, start, now)])
+    if rules is None or not _open(Calendar(rules, (), ()), start, end, now):
+        raise Invalid([_not_offered(rules, start, end, now)])
     pad = timedelta(minutes=max(rules.buffer_before_minutes, rules.buffer_after_minutes))
     await must_be_free(
         conn, mentor_id, mentee_id, start, end, asker=asker, pad=pad, except_booking=except_booking
     )
-    busy = await availability.busy_of(conn, [mentor_id], start - MARGIN, end + MARGIN, except_booking)
-    if not _offered(rules, start, end, now, busy.get(mentor_id, [])):
-        raise Conflict("day_full", "The mentor takes no more sessions on that day.")
+    await _no_appointment(conn, mentor_id, mentee_id, start, end, asker, pad)
+    span = (int(start.timestamp()), int(end.timestamp()))
+    calendar = (await calendars(conn, {mentor_id: rules}, *span, except_booking))[mentor_id]
+    if not _open(calendar, start, end, now):
+        raise _full(calendar, start, end, now)
 
 
 async def must_be_free(
@@ -107,24 +110,57 @@ def _conflict(taken: list[Taken], asker: UUID) -> Conflict:
     return Conflict("booking_conflict", "Something else is at that time.", conflicts=shown)
 
 
-def _offered(
-    rules: Availability, start: datetime, end: datetime, now: datetime, busy: list[tuple[int, int]]
-) -> bool:
-    if start.microsecond or end.microsecond:
+async def _no_appointment(
+    conn: Conn, mentor_id: UUID, mentee_id: UUID, start: datetime, end: datetime, asker: UUID, pad: timedelta
+) -> None:
+    """The second layer: neither person's other calendars say busy, and the mentor keeps her distance there, too."""
+    found = await availability.appointments(conn, [mentor_id], start - pad, end + pad)
+    found += await availability.appointments(conn, [mentee_id], start, end)
+    if found:
+        raise _conflict(
+            [
+                Taken(
+                    Clash("calendar", each.id, each.start, each.end, each.title), frozenset((each.user_id,))
+                )
+                for each in found
+            ],
+            asker,
+        )
+
+
+def _open(calendar: Calendar, start: datetime, end: datetime, now: datetime) -> bool:
+    """Whether [start, end) is among the open slots of its length."""
+    length, rest = divmod(int((end - start).total_seconds()), 60)
+    if start.microsecond or end.microsecond or rest or length not in calendar.rules.lengths:
         return False
     begin = int(start.timestamp())
-    return Slot(begin, int(end.timestamp())) in expand(rules, begin, begin + 1, busy, _ceil(now))
+    return Slot(begin, int(end.timestamp())) in calendar.open(begin, begin + 1, ceil(now), length)
 
 
-def _ceil(now: datetime) -> int:
-    return int(now.timestamp()) + (now.microsecond > 0)
+def _full(calendar: Calendar, start: datetime, end: datetime, now: datetime) -> Conflict:
+    """The narrowest limit that is reached; only limits are left to refuse a time that is offered and free."""
+    monthly = replace(
+        calendar.rules,
+        max_per_day=None,
+        max_minutes_per_day=None,
+        max_per_week=None,
+        max_minutes_per_week=None,
+    )
+    weekly = replace(calendar.rules, max_per_day=None, max_minutes_per_day=None)
+    for period, rules in (("month", monthly), ("week", weekly)):
+        if not _open(replace(calendar, rules=rules), start, end, now):
+            return Conflict(f"{period}_full", f"The mentor takes no more sessions in that {period}.")
+    return Conflict("day_full", "The mentor takes no more sessions on that day.")
 
 
-def _not_offered(rules: Availability | None, start: datetime, now: datetime) -> FieldError:
+def _not_offered(rules: Availability | None, start: datetime, end: datetime, now: datetime) -> FieldError:
     """The nearest reason."""
     if rules is not None:
         if start < now + timedelta(minutes=rules.min_notice_minutes):
             return FieldError("start", "too_short_notice", "The mentor wants more notice than that.")
         if start > now + timedelta(days=rules.booking_window_days):
             return FieldError("start", "beyond_booking_window", "The mentor cannot be booked that far ahead.")
+        if end - start not in {timedelta(minutes=length) for length in rules.lengths}:
+            offered = " or ".join(map(str, rules.lengths))
+            return FieldError("end", "length_not_offered", f"The mentor meets for {offered} minutes.")
     return FieldError("start", "not_a_slot", "The mentor does not offer this time.")

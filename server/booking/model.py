@@ -117,8 +117,8 @@ def next_status(booking: Booking, step: Step, party: Party, now: datetime) -> St
 class Clash:
     """What is in the way; ``title`` is Busy unless it is the asker's own."""
 
-    kind: str  # booking | session
-    id: UUID
+    kind: str  # booking | session | calendar
+    id: UUID | str  # of a calendar's appointment: its source and its own id
     start: datetime
     end: datetime
     title: str

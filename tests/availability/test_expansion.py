@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from itertools import pairwise
+from typing import Any
 
+import holidays
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.availability.expansion import DAY, expand, next_slot
-from server.availability.model import Availability, Slot, Window
+from server.availability.model import NUMBERS, Absence, Availability, HolidayCalendar, Slot, Travel, Window
 from server.people.zones import zone as find  # the machine's own zone files may be years older
 from server.people.zones import zone_names
 
@@ -40,6 +42,15 @@ ZONES = (
     "Pacific/Kiritimati",  # 14:00
     "Pacific/Pago_Pago",  # -11:00
     "Pacific/Norfolk",
+    "Pacific/Apia",
+    "Pacific/Auckland",
+    "Pacific/Marquesas",  # -9:30
+    "Asia/Yangon",  # 6:30
+    "Asia/Tokyo",
+    "Antarctica/Troll",  # changes by two hours
+    "America/Nuuk",
+    "America/Caracas",
+    "Africa/Johannesburg",
 )
 
 
@@ -58,39 +69,96 @@ def walls(slots: list[Slot], zone: str) -> list[str]:
 # ---------------------------------------------------------------- the oracle
 
 
-def oracle(rules: Availability, frm: int, to: int, busy: list[tuple[int, int]], now: int) -> list[Slot]:
+def oracle(
+    rules: Availability,
+    frm: int,
+    to: int,
+    busy: list[tuple[int, int]],
+    now: int,
+    *,
+    blocked: Sequence[tuple[int, int]] = (),
+    joinable: Sequence[tuple[int, int]] = (),
+    length: int | None = None,
+) -> list[Slot]:
     """By brute force: which minutes does each window of each date cover, and which slots fit into them?"""
-    zone = find(rules.timezone)
+    home = find(rules.timezone)
     overrides = dict(rules.overrides)
+
+    def zone_of(day: date) -> str:
+        return next((t.timezone for t in rules.travel if t.first <= day <= t.last), rules.timezone)
+
+    def windows_of(day: date) -> Sequence[Window]:
+        if day in overrides:
+            return overrides[day]
+        if rules.holidays is not None and day in PUBLIC_HOLIDAYS:
+            return ()
+        return [window for weekday, window in rules.weekly if weekday == day.weekday()]
+
     minutes: dict[tuple[date, Window], list[int]] = {}
-    for minute in range(frm // 60 - 2 * 1440, to // 60 + 2 * 1440):
-        wall = datetime.fromtimestamp(minute * 60, zone)
-        today = [window for weekday, window in rules.weekly if weekday == wall.weekday()]
-        for window in overrides.get(wall.date(), today):
-            if window.start <= wall.hour * 60 + wall.minute < window.end:
-                minutes.setdefault((wall.date(), window), []).append(minute)
-    found = []
-    for (day, _), covered in minutes.items():
+    for name in {rules.timezone, *(t.timezone for t in rules.travel)}:
+        zone = find(name)
+        for minute in range(frm // 60 - 3 * 1440, to // 60 + 3 * 1440):
+            wall = datetime.fromtimestamp(minute * 60, zone)
+            for back in (0, 1):
+                day = wall.date() - timedelta(days=back)
+                if zone_of(day) != name:
+                    continue
+                for window in windows_of(day):
+                    if window.start <= back * 1440 + wall.hour * 60 + wall.minute < window.end:
+                        minutes.setdefault((day, window), []).append(minute)
+    size = rules.slot_minutes if length is None else length
+    step = rules.start_increment_minutes or size
+    found = set()
+    for covered in minutes.values():
         inside = set(covered)
-        for minute in covered:
-            if minute - 1 in inside:
+        for first in covered:
+            if first - 1 in inside:
                 continue
-            start = minute
-            while all(each in inside for each in range(start, start + rules.slot_minutes)):
-                found.append((day, Slot(start * 60, (start + rules.slot_minutes) * 60)))
-                start += rules.slot_minutes
+            for start in range(first, first + 3 * 1440, step):
+                if not all(each in inside for each in range(start, start + size)):
+                    break
+                found.add(Slot(start * 60, (start + size) * 60))
     gap = 60 * max(rules.buffer_before_minutes, rules.buffer_after_minutes)
+
+    def away(slot: Slot) -> bool:
+        walls = [datetime.fromtimestamp(at, home).replace(tzinfo=None) for at in range(*slot, 60)]
+        return any(absence.start <= wall < absence.end for absence in rules.absences for wall in walls)
+
+    def within_limits(slot: Slot) -> bool:
+        day = datetime.fromtimestamp(slot.start, home).date()
+        for same, most, most_minutes in (
+            (lambda d: d == day, rules.max_per_day, rules.max_minutes_per_day),
+            (
+                lambda d: d.isocalendar()[:2] == day.isocalendar()[:2],
+                rules.max_per_week,
+                rules.max_minutes_per_week,
+            ),
+            (
+                lambda d: (d.year, d.month) == (day.year, day.month),
+                rules.max_per_month,
+                rules.max_minutes_per_month,
+            ),
+        ):
+            there = [s for s in (*busy, *joinable) if same(datetime.fromtimestamp(s[0], home).date())]
+            if most is not None and len(there) >= most:
+                return False
+            if most_minutes is not None and sum(e - b for b, e in there) + size * 60 > most_minutes * 60:
+                return False
+        return True
+
     return sorted(
         slot
-        for day, slot in found
+        for slot in found
         if frm <= slot.start < to
         and now + rules.min_notice_minutes * 60 <= slot.start <= now + rules.booking_window_days * DAY
-        and all(slot.end + gap <= start or end + gap <= slot.start for start, end in busy)
-        and (
-            rules.max_per_day is None
-            or sum(datetime.fromtimestamp(start, zone).date() == day for start, _ in busy) < rules.max_per_day
-        )
+        and all(slot.end + gap <= start or end + gap <= slot.start for start, end in (*busy, *blocked))
+        and (slot in joinable or all(slot.end + gap <= b or e + gap <= slot.start for b, e in joinable))
+        and not away(slot)
+        and (slot in joinable or within_limits(slot))
     )
+
+
+PUBLIC_HOLIDAYS = frozenset(holidays.country_holidays("DE", subdiv="SN", years=range(2017, 2031)))
 
 
 @cache
@@ -109,16 +177,40 @@ def changes(zone: str) -> tuple[int, ...]:
 def windows_of_a_day(draw: st.DrawFn) -> tuple[Window, ...]:
     """Half of the days one long window through the small hours, when the clocks change; the others anything."""
     if draw(st.booleans()):
-        return (Window(draw(st.integers(0, 36)) * 5, draw(st.integers(48, 288)) * 5),)
+        start = draw(st.integers(0, 36)) * 5
+        return (Window(start, min(draw(st.integers(48, 330)) * 5, start + 1440)),)
     step = draw(st.sampled_from((5, 15, 30, 60)))
     edges: list[int] = draw(st.lists(st.integers(0, 1440 // step), min_size=2, max_size=6, unique=True))
     edges.sort()
-    pairs = zip(edges[::2], edges[1::2], strict=False)
-    return tuple(Window(start * step, end * step) for start, end in pairs)
+    windows = [Window(start * step, end * step) for start, end in zip(edges[::2], edges[1::2], strict=False)]
+    if windows and draw(st.integers(0, 3)) == 0:  # over midnight
+        last = windows[-1]
+        windows[-1] = Window(last.start, last.start + max(5, draw(st.integers(1, 1440 // 5)) * 5))
+    return tuple(windows)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What `expand` is asked."""
+
+    rules: Availability
+    frm: int
+    to: int
+    busy: list[tuple[int, int]]
+    now: int
+    blocked: list[tuple[int, int]]
+    joinable: list[tuple[int, int]]
+    length: int | None
+
+    def asked(self) -> tuple[Availability, int, int, list[tuple[int, int]], int]:
+        return self.rules, self.frm, self.to, self.busy, self.now
+
+    def besides(self) -> dict[str, Any]:
+        return {"blocked": self.blocked, "joinable": self.joinable, "length": self.length}
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[Availability, int, int, list[tuple[int, int]], int]:
+def questions(draw: st.DrawFn) -> Question:
     """Rules, a span of up to three days (two times of three around a change of the clocks), bookings, and now."""
     zone = draw(st.sampled_from(ZONES))
     around = st.integers(at("2018-01-03"), at("2029-12-20"))
@@ -130,6 +222,27 @@ def questions(draw: st.DrawFn) -> tuple[Availability, int, int, list[tuple[int, 
     today = datetime.fromtimestamp(frm, UTC).date()
     days = st.integers(-1, 4).map(lambda n: today + timedelta(days=n))
     daily = draw(st.lists(windows_of_a_day(), min_size=7, max_size=7))
+    for weekday in range(7):  # a night must not reach into the next day's first window
+        if daily[weekday] and daily[(weekday + 1) % 7]:
+            room = 1440 + daily[(weekday + 1) % 7][0].start
+            last = daily[weekday][-1]
+            daily[weekday] = (
+                *daily[weekday][:-1],
+                Window(last.start, min(last.end, max(room, last.start + 5))),
+            )
+    rarely = st.integers(0, 3).map(lambda n: n == 0)
+    travel: tuple[Travel, ...] = ()
+    if draw(rarely):
+        first = draw(days)
+        travel = (
+            Travel(first, first + timedelta(days=draw(st.integers(0, 2))), draw(st.sampled_from(ZONES))),
+        )
+    absences: tuple[Absence, ...] = ()
+    if draw(rarely):
+        away = datetime.combine(draw(days), time()) + timedelta(minutes=draw(st.integers(0, 287)) * 5)
+        absences = (Absence(away, away + timedelta(minutes=5 * draw(st.integers(1, 600))), ""),)
+    few = st.sampled_from((None, None, None, 1, 2))
+    many_minutes = st.sampled_from((None, None, None, 45, 90, 240))
     rules = Availability(
         zone,
         weekly=tuple((weekday, window) for weekday in range(7) for window in daily[weekday]),
@@ -139,48 +252,64 @@ def questions(draw: st.DrawFn) -> tuple[Availability, int, int, list[tuple[int, 
         buffer_after_minutes=draw(st.sampled_from((0, 0, 10, 45))),
         min_notice_minutes=draw(st.sampled_from((0, 0, 60, 1440))),
         booking_window_days=draw(st.sampled_from((1, 2, 30))),
-        max_per_day=draw(st.sampled_from((None, None, 1, 2))),
+        max_per_day=draw(few),
+        lengths_minutes=(30,),
+        start_increment_minutes=draw(st.sampled_from((None, None, 5, 15, 40))),
+        max_minutes_per_day=draw(many_minutes),
+        max_per_week=draw(few),
+        max_minutes_per_week=draw(many_minutes),
+        max_per_month=draw(few),
+        max_minutes_per_month=draw(many_minutes),
+        holidays=HolidayCalendar("DE", "SN") if draw(rarely) else None,
+        travel=travel,
+        absences=absences,
     )
-    busy = [
-        (begin, begin + draw(st.integers(5, 180)) * 60)
-        for begin in draw(st.lists(st.integers(frm // 300 - 288, to // 300 + 288), max_size=6))
-        for begin in [begin * 300]
-    ]
+
+    def spans(most: int) -> list[tuple[int, int]]:
+        starts = st.lists(st.integers(frm // 300 - 288, to // 300 + 288), max_size=most)
+        return [(start * 300, start * 300 + draw(st.integers(5, 180)) * 60) for start in draw(starts)]
+
+    busy = spans(6)
+    if rules.counts_beyond_the_day:  # weeks away, for the limits only
+        busy += [
+            (frm + n * DAY, frm + n * DAY + 3600) for n in draw(st.lists(st.integers(-32, 32), max_size=3))
+        ]
     now = frm + draw(st.integers(-3 * DAY, DAY))
-    return rules, frm, to, busy, now
+    length = draw(st.sampled_from((None, None, 30)))
+    joinable: list[tuple[int, int]] = []
+    if draw(rarely):  # a group session at a time that is offered
+        offered = expand(rules, frm, to, [], now, length=length)
+        joinable = [draw(st.sampled_from(offered))] if offered else []
+    return Question(rules, frm, to, busy, now, spans(2) if draw(rarely) else [], joinable, length)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(questions())
-def test_the_slots_are_those_of_the_oracle(
-    question: tuple[Availability, int, int, list[tuple[int, int]], int],
-) -> None:
-    assert expand(*question) == oracle(*question)
+def test_the_slots_are_those_of_the_oracle(question: Question) -> None:
+    assert expand(*question.asked(), **question.besides()) == oracle(*question.asked(), **question.besides())
 
 
 @settings(max_examples=60, deadline=None)
 @given(questions(), st.integers(0, 40 * DAY))
-def test_the_next_slot_is_the_first_of_all(
-    question: tuple[Availability, int, int, list[tuple[int, int]], int], span: int
-) -> None:
-    rules, _, _, busy, now = question
-    every = expand(rules, now, now + span, busy, now)
-    assert next_slot(rules, busy, now, now + span) == (every[0] if every else None)
+def test_the_next_slot_is_the_first_of_all(question: Question, span: int) -> None:
+    now = question.now
+    every = expand(question.rules, now, now + span, question.busy, now, **question.besides())
+    first = next_slot(question.rules, question.busy, now, now + span, **question.besides())
+    assert first == (every[0] if every else None)
 
 
 @settings(max_examples=60, deadline=None)
 @given(questions())
-def test_slots_never_overlap_each_other_and_booking_one_takes_only_it_and_its_buffers(
-    question: tuple[Availability, int, int, list[tuple[int, int]], int],
-) -> None:
-    rules, frm, to, busy, now = question
-    slots = expand(replace(rules, max_per_day=None), frm, to, busy, now)
-    assert all(earlier.end <= later.start for earlier, later in pairwise(slots))
+def test_booking_a_slot_takes_only_it_and_what_is_too_near(question: Question) -> None:
+    unlimited: dict[str, Any] = {name: None for name in NUMBERS if name.startswith("max_")}
+    rules = replace(question.rules, **unlimited)
+    _, frm, to, busy, now = question.asked()
+    slots = expand(rules, frm, to, busy, now)
     if not slots:
         return
     taken = slots[len(slots) // 2]
     gap = 60 * max(rules.buffer_before_minutes, rules.buffer_after_minutes)
-    left = expand(replace(rules, max_per_day=None), frm, to, [*busy, taken], now)
+    left = expand(rules, frm, to, [*busy, taken], now)
     assert left == [s for s in slots if s.end + gap <= taken.start or taken.end + gap <= s.start]
 
 
@@ -304,3 +433,85 @@ def test_the_answer_does_not_depend_on_how_the_question_is_cut(cut: int) -> None
     middle = frm + cut * DAY
     whole = expand(rules, frm, to, [], NOW)
     assert whole == expand(rules, frm, middle, [], NOW) + expand(rules, middle, to, [], NOW)
+
+
+def test_a_window_over_midnight_belongs_to_the_day_it_begins_on() -> None:
+    rules = Availability("UTC", weekly=((3, Window(1320, 1560)),), booking_window_days=30)
+    slots = expand(rules, at("2026-01-08T00:00"), at("2026-01-10T00:00"), [], NOW)
+    assert starts(slots) == ["01-08 22:00", "01-08 23:00", "01-09 00:00", "01-09 01:00"]
+    off = replace(rules, overrides=((date(2026, 1, 8), ()),))
+    assert expand(off, at("2026-01-08T00:00"), at("2026-01-10T00:00"), [], NOW) == []
+
+
+def test_several_lengths_start_at_the_increments() -> None:
+    rules = Availability(
+        "UTC", weekly=((3, Window(540, 660)),), lengths_minutes=(30,), start_increment_minutes=15
+    )
+    day = (at("2026-01-08T00:00"), at("2026-01-09T00:00"))
+    hour = expand(rules, *day, [], NOW)
+    assert starts(hour) == [f"01-08 {t}" for t in ("09:00", "09:15", "09:30", "09:45", "10:00")]
+    assert starts(expand(rules, *day, [], NOW, length=30))[-1] == "01-08 10:30"
+
+
+def test_a_public_holiday_is_a_day_off_but_an_override_is_stronger() -> None:
+    """Repentance Day, 18 November 2026, is a holiday in Saxony and nowhere else."""
+    rules = Availability(
+        "Europe/Berlin",
+        weekly=((2, Window(540, 600)),),
+        holidays=HolidayCalendar("DE", "SN"),
+        booking_window_days=365,
+    )
+    november = (at("2026-11-01T00:00"), at("2026-12-01T00:00"))
+    assert starts(expand(rules, *november, [], NOW)) == ["11-04 08:00", "11-11 08:00", "11-25 08:00"]
+    working = replace(rules, overrides=((date(2026, 11, 18), (Window(600, 660),)),))
+    assert "11-18 09:00" in starts(expand(working, *november, [], NOW))
+    elsewhere = replace(rules, holidays=HolidayCalendar("DE", "BY"))
+    assert "11-18 08:00" in starts(expand(elsewhere, *november, [], NOW))
+
+
+def test_on_a_journey_the_wall_clock_is_the_one_over_there() -> None:
+    rules = Availability(
+        "Europe/Berlin",
+        weekly=tuple((day, Window(540, 600)) for day in range(7)),
+        travel=(Travel(date(2026, 1, 7), date(2026, 1, 8), "Asia/Tokyo"),),
+    )
+    slots = expand(rules, at("2026-01-06T00:00"), at("2026-01-10T00:00"), [], NOW)
+    assert starts(slots) == ["01-06 08:00", "01-07 00:00", "01-08 00:00", "01-09 08:00"]
+
+
+def test_out_of_office_takes_what_it_touches_and_nothing_else() -> None:
+    rules = Availability(
+        "Europe/Berlin",
+        weekly=tuple((day, Window(540, 720)) for day in range(7)),
+        absences=(Absence(datetime(2026, 1, 7, 10, 30), datetime(2026, 1, 8, 10, 0), "dentist"),),
+    )
+    slots = expand(rules, at("2026-01-07T00:00"), at("2026-01-09T00:00"), [], NOW)
+    assert walls(slots, "Europe/Berlin") == ["Wed 09:00", "Thu 10:00", "Thu 11:00"]
+
+
+def test_weeks_and_months_are_full_by_number_and_by_minutes() -> None:
+    rules = Availability(
+        "UTC", weekly=tuple((day, Window(540, 660)) for day in range(7)), booking_window_days=60
+    )
+    busy = [(at("2026-01-07T12:00"), at("2026-01-07T13:30"))]  # a Wednesday
+    span = (at("2026-01-05T00:00"), at("2026-02-02T00:00"))
+    by_week = starts(expand(replace(rules, max_per_week=1), *span, busy, NOW))
+    assert by_week[0] == "01-12 09:00" and len(by_week) == 2 * 21
+    assert starts(expand(replace(rules, max_minutes_per_week=149), *span, busy, NOW)) == by_week
+    assert len(expand(replace(rules, max_minutes_per_week=150), *span, busy, NOW)) == 2 * 28
+    by_month = starts(expand(replace(rules, max_per_month=1), *span, busy, NOW))
+    assert by_month == ["02-01 09:00", "02-01 10:00"]
+
+
+def test_a_group_session_stays_open_as_it_is_and_is_busy_for_all_else() -> None:
+    rules = Availability(
+        "UTC", weekly=((3, Window(540, 720)),), start_increment_minutes=30, capacity=8, max_per_day=1
+    )
+    day = (at("2026-01-08T00:00"), at("2026-01-09T00:00"))
+    group = (at("2026-01-08T10:00"), at("2026-01-08T11:00"))
+    open_again = replace(rules, max_per_day=None)
+    assert starts(expand(rules, *day, [], NOW, joinable=[group])) == ["01-08 10:00"]
+    assert starts(expand(open_again, *day, [], NOW, joinable=[group])) == [
+        f"01-08 {t}" for t in ("09:00", "10:00", "11:00")
+    ]
+    assert starts(expand(open_again, *day, [group], NOW)) == ["01-08 09:00", "01-08 11:00"]

@@ -144,8 +144,8 @@ async def test_a_full_day_is_full(ctx: Context) -> None:
         (hour(-14), 60, {("start", "too_short_notice")}),
         (hour(24 * 40), 60, {("start", "beyond_booking_window")}),
         (datetime(9999, 12, 31, 22, tzinfo=UTC), 60, {("start", "beyond_booking_window")}),
-        (hour(10), 30, {("start", "not_a_slot")}),
-        (hour(10), 120, {("start", "not_a_slot")}),
+        (hour(10), 30, {("end", "length_not_offered")}),
+        (hour(10), 120, {("end", "length_not_offered")}),
         (hour(10) + timedelta(minutes=30), 60, {("start", "not_a_slot")}),
         (hour(10) + timedelta(microseconds=1), 60, {("start", "not_a_slot")}),
         (hour(34), 60, {("start", "not_a_slot")}),  # a day off

@@ -8,7 +8,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from server.availability import actions as availability
-from server.availability.model import MentorCard, Slot, document, parse
+from server.availability.documents import document, parse
+from server.availability.model import MentorCard, Slot
 from server.base.errors import FieldError, Invalid, NotFound
 from server.people import actions as people
 from server.people.model import Role
@@ -76,7 +77,7 @@ async def slots(call: Call[Nothing, SlotsQuery]) -> SlotsOut:
     end = _moment("to", query.to, zone, faults, after_day=True) or _later(start)
     if faults:
         raise Invalid(faults)
-    found = await availability.open_slots(call.ctx, call.id(), start, end)
+    found = await availability.open_slots(call.ctx, call.id(), start, end, query.length)
     return SlotsOut(slots=[span(slot) for slot in found], timezone=query.tz)
 
 
@@ -115,7 +116,7 @@ async def hours(call: Call[Nothing, NoQuery]) -> AvailabilityModel:
 
 async def set_hours(call: Call[AvailabilityModel, NoQuery]) -> AvailabilityModel:
     """Replace the opening hours. What is booked stays booked."""
-    rules = parse(call.body.model_dump(exclude_unset=True))
+    rules = parse(call.body.model_dump(exclude_unset=True, by_alias=True))
     return AvailabilityModel.model_validate(
         document(await availability.put(call.ctx, call.caller.user_id, rules))
     )

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web as http
 
 from server.availability import actions as availability
-from server.availability.model import document
+from server.availability.documents import document
 from server.people.model import Role
 from web.access import RoleIs
 from web.context import context

@@ -12,17 +12,40 @@ _TIME = Field(examples=["09:00"], description="Wall time, 00:00 to 24:00.")
 class WindowModel(In):
     start: Text = _TIME
     end: Text = _TIME
+    ends_next_day: bool = Field(False, description="The end is meant on the day after: 22:00 to 02:00.")
 
 
 class WeeklyModel(In):
     weekday: int = Field(strict=True, description="0 (Monday) to 6.")
     start: Text = _TIME
     end: Text = _TIME
+    ends_next_day: bool = Field(False, description="The end is meant on the day after: 22:00 to 02:00.")
 
 
 class OverrideModel(In):
     date: Text = Field(examples=["2026-12-24"])
     windows: list[WindowModel] = Field(description="Instead of the weekly ones; empty is a day off.")
+
+
+class HolidaysModel(In):
+    country: Text = Field(examples=["DE"], description="ISO 3166-1, two letters.")
+    subdivision: Text | None = Field(None, examples=["BY"], description="ISO 3166-2, where it matters.")
+
+
+class TravelModel(In):
+    """Dates, both included, on which the hours are meant in another zone."""
+
+    from_: Text = Field(alias="from", examples=["2026-12-01"])
+    to: Text = Field(examples=["2026-12-05"])
+    timezone: Text = Field(examples=["Asia/Tokyo"])
+
+
+class AbsenceModel(In):
+    """Out of office, in wall time of the mentor's own zone. What is booked stays booked."""
+
+    start: Text = Field(examples=["2026-12-24T12:00"])
+    end: Text = Field(examples=["2027-01-02T00:00"])
+    reason: Text = ""
 
 
 class AvailabilityModel(In):
@@ -37,3 +60,18 @@ class AvailabilityModel(In):
     min_notice_minutes: int = Field(0, strict=True)
     booking_window_days: int = Field(60, strict=True)
     max_per_day: int | None = Field(None, strict=True)
+    lengths_minutes: list[int] = Field(
+        default_factory=list, description="Session lengths besides slot_minutes."
+    )
+    start_increment_minutes: int | None = Field(
+        None, strict=True, description="Sessions start so far apart; null: one session length."
+    )
+    max_minutes_per_day: int | None = Field(None, strict=True)
+    max_per_week: int | None = Field(None, strict=True, description="ISO weeks, in the mentor's zone.")
+    max_minutes_per_week: int | None = Field(None, strict=True)
+    max_per_month: int | None = Field(None, strict=True)
+    max_minutes_per_month: int | None = Field(None, strict=True)
+    capacity: int = Field(1, strict=True, description="Seats of a session; more than one is a group session.")
+    holidays: HolidaysModel | None = Field(None, description="Whose public holidays are days off.")
+    travel: list[TravelModel] = Field(default_factory=list)
+    absences: list[AbsenceModel] = Field(default_factory=list)

@@ -160,6 +160,9 @@ class SlotsQuery(Query):
         None, description="An instant, or a date in `tz` (that day included). Default: 14 days later."
     )
     tz: Text = Field("UTC", description="IANA zone in which dates are meant.")
+    length: int | None = Field(
+        None, description="Minutes; one of the mentor's lengths. Default: the usual one."
+    )
 
 
 class SlotsOut(Out):

@@ -1,0 +1,168 @@
+"""Open slots as computed from the database, and kept by week until something changes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from server.availability import store
+from server.availability.expansion import DAY, MINUTE, Busy, expand, margin, next_slot
+from server.availability.model import Availability, Slot
+from server.base.cache import Cache
+from server.base.db import Conn
+
+WEEK: Final = 7 * DAY
+KEPT: Final = 3600  # seconds; a value carries the version it was computed from, so this only bounds memory
+_FORM: Final = 1  # of the cached values
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """One mentor's rules and everything in their way around a span."""
+
+    rules: Availability
+    busy: Sequence[Busy]
+    blocked: Sequence[Busy]
+
+    def open(self, frm: int, to: int, now: int, length: int | None) -> list[Slot]:
+        return expand(self.rules, frm, to, self.busy, now, blocked=self.blocked, length=length)
+
+    def next(self, now: int, until: int) -> Slot | None:
+        return next_slot(self.rules, self.busy, now, until, blocked=self.blocked)
+
+
+async def calendars(
+    conn: Conn, rules: Mapping[UUID, Availability], frm: int, to: int, except_booking: UUID | None = None
+) -> dict[UUID, Calendar]:
+    """What is needed to answer questions about [frm, to), in Unix seconds, for these mentors."""
+    mentors = list(rules)
+    around = timedelta(days=max((margin(each) for each in rules.values()), default=0))
+    begin, end = instant(frm) - around, instant(to) + around
+    busy = await store.busy_of(conn, mentors, begin, end, except_booking)
+    blocked = await store.external_of(conn, mentors, begin, end)
+    return {
+        mentor: Calendar(each, busy.get(mentor, ()), blocked.get(mentor, ()))
+        for mentor, each in rules.items()
+    }
+
+
+async def open_slots(
+    conn: Conn, cache: Cache, mentor_id: UUID, frm: int, to: int, now: int, length: int | None
+) -> list[Slot]:
+    """The mentor's open slots that start in [frm, to). ``conn`` must be in a snapshot: what is cached is then what
+    belongs to the version."""
+    version = (await store.versions(conn, [mentor_id])).get(mentor_id, 0)
+    weeks = range(frm // WEEK, (to - 1) // WEEK + 1)
+    keys = [_key(mentor_id, version, length, week) for week in weeks]
+    kept = [_read(value) for value in await cache.get(keys)]
+    if any(each is None for each in kept):
+        rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
+        if rules is None:
+            return []
+        calendar = (await calendars(conn, {mentor_id: rules}, frm // WEEK * WEEK, weeks.stop * WEEK))[
+            mentor_id
+        ]
+        made = {
+            place: _week_of(calendar, week, length)
+            for place, (week, each) in enumerate(zip(weeks, kept, strict=True))
+            if each is None
+        }
+        kept = [made.get(place, each) for place, each in enumerate(kept)]
+        await cache.put({keys[place]: _written(week) for place, week in made.items()}, KEPT)
+    return [slot for week in kept if week is not None for slot in week.within(frm, to, now)]
+
+
+async def next_slots(
+    conn: Conn, cache: Cache, mentors: Sequence[UUID], now: int, until: int
+) -> dict[UUID, Slot]:
+    """Each mentor's first open slot that starts before ``until``; absent for whom there is none."""
+    versions = await store.versions(conn, mentors)
+    week = now // WEEK
+    # This week and the next: who has nothing open in either is looked at anew.
+    keys = [_key(mentor, versions.get(mentor, 0), None, n) for mentor in mentors for n in (week, week + 1)]
+    kept = [_read(value) for value in await cache.get(keys)]
+    found: dict[UUID, Slot] = {}
+    unknown: list[UUID] = []
+    for place, mentor in enumerate(mentors):
+        weeks = kept[2 * place : 2 * place + 2]
+        slot = next((s for each in weeks if each is not None for s in each.within(now, until, now)), None)
+        if None in weeks:
+            unknown.append(mentor)
+        elif slot is not None:
+            found[mentor] = slot
+        elif until > (week + 2) * WEEK:
+            unknown.append(mentor)
+    if unknown:
+        rules = await store.rules_of(conn, unknown)
+        horizon = now + DAY * max((each.booking_window_days for each in rules.values()), default=0)
+        made: dict[str, bytes] = {}
+        for mentor, calendar in (
+            await calendars(conn, rules, week * WEEK, max(horizon, (week + 2) * WEEK))
+        ).items():
+            for n in (week, week + 1):
+                key = _key(mentor, versions.get(mentor, 0), None, n)
+                made[key] = _written(_week_of(calendar, n, None))
+            if (slot := calendar.next(now, until)) is not None:
+                found[mentor] = slot
+        await cache.put(made, KEPT)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Week:
+    """The starts of one week whatever the time is, with what the time decides."""
+
+    notice: int  # seconds
+    window: int
+    length: int
+    starts: tuple[int, ...]
+
+    def within(self, frm: int, to: int, now: int) -> Iterable[Slot]:
+        first, last = max(frm, now + self.notice), min(to - 1, now + self.window)
+        return (Slot(start, start + self.length) for start in self.starts if first <= start <= last)
+
+
+def _week_of(calendar: Calendar, week: int, length: int | None) -> _Week:
+    rules = calendar.rules
+    timeless = replace(calendar, rules=replace(rules, min_notice_minutes=0, booking_window_days=365))
+    slots = timeless.open(week * WEEK, (week + 1) * WEEK, week * WEEK, length)
+    return _Week(
+        notice=rules.min_notice_minutes * MINUTE,
+        window=rules.booking_window_days * DAY,
+        length=(length or rules.slot_minutes) * MINUTE,
+        starts=tuple(slot.start for slot in slots),
+    )
+
+
+def _key(mentor_id: UUID, version: int, length: int | None, week: int) -> str:
+    return f"slots:{_FORM}:{mentor_id}:{version}:{length or 0}:{week}"
+
+
+def _written(week: _Week) -> bytes:
+    return json.dumps([week.notice, week.window, week.length, week.starts], separators=(",", ":")).encode()
+
+
+def _read(value: bytes | None) -> _Week | None:
+    """None for nothing, and for what somebody else has written there."""
+    if value is None:
+        return None
+    try:
+        notice, window, length, starts = json.loads(value)
+        return _Week(int(notice), int(window), int(length), tuple(map(int, starts)))
+    except (ValueError, TypeError):
+        return None
+
+
+def ceil(at: datetime) -> int:
+    """Unix seconds, rounded up: a slot that starts at 09:00:00 is over for somebody who asks half a second later."""
+    whole = int(at.astimezone(UTC).timestamp())
+    return whole + (at.microsecond > 0)
+
+
+def instant(seconds: int) -> datetime:
+    """The other way; what lies beyond the calendar is brought back into it."""
+    return datetime.fromtimestamp(min(max(seconds, 0), 253_402_300_799), UTC)

@@ -12,14 +12,22 @@ _TIME = Field(examples=["09:00"], description="Wall time, 00:00 to 24:00.")
 class WindowModel(In):
     start: Text = _TIME
     end: Text = _TIME
-    ends_next_day: bool = Field(False, description="The end is meant on the day after: 22:00 to 02:00.")
+    ends_next_day: bool = Field(
+        False,
+        exclude_if=lambda said: not said,
+        description="The end is meant on the day after: 22:00 to 02:00.",
+    )
 
 
 class WeeklyModel(In):
     weekday: int = Field(strict=True, description="0 (Monday) to 6.")
     start: Text = _TIME
     end: Text = _TIME
-    ends_next_day: bool = Field(False, description="The end is meant on the day after: 22:00 to 02:00.")
+    ends_next_day: bool = Field(
+        False,
+        exclude_if=lambda said: not said,
+        description="The end is meant on the day after: 22:00 to 02:00.",
+    )
 
 
 class OverrideModel(In):

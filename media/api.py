@@ -113,6 +113,7 @@ class Slot:
     mid: str
     kind: Kind
     participant_id: str | None
+    source: Source | None = None  # which of the participant's
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Peer:
         "sendto",
         "session_number",
         "shown",
+        "shown_sources",
         "sources",
         "ssrc",
         "ssrcs",
@@ -137,6 +138,7 @@ class Peer:
         self.downlink = Downlink()
         self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
+        self.shown_sources: dict[str, Source] = {}  # by mid
         self.sources: dict[
             str, Source
         ] = {}  # by mid, as the client said; also for m-lines that are still to come
@@ -310,7 +312,7 @@ class Peer:
         """Fill the receive slots from what the room offers (keys in order of preference); True if anything changed."""
         places = [SlotPlace(o.mid, o.kind, o.index) for o in self.outlets.values()]
         wanted = assign(places, self.shown, {kind: list(keyed) for kind, keyed in tracks.items()})
-        changed = wanted != self.shown
+        before, named = self.shown, self.shown_sources
         self.shown = wanted
         for outlet in self.outlets.values():
             key = wanted.get(outlet.mid)
@@ -319,7 +321,8 @@ class Peer:
                 outlet.detach(now)
                 if track is not None:
                     outlet.attach(track, now)
-        return changed
+        self.shown_sources = {o.mid: o.track.source for o in self.outlets.values() if o.track is not None}
+        return wanted != before or self.shown_sources != named
 
     def aim(self, now: float) -> None:
         """Look again which layers are alive, and which of them each subscriber is sent."""
@@ -344,7 +347,12 @@ class Peer:
     def slots(self) -> tuple[Slot, ...]:
         """The receive slots in the order of the offer."""
         return tuple(
-            Slot(o.mid, o.kind, self.shown[o.mid][0] if o.mid in self.shown else None)
+            Slot(
+                o.mid,
+                o.kind,
+                self.shown[o.mid][0] if o.mid in self.shown else None,
+                o.track.source if o.track is not None else None,
+            )
             for o in self.outlets.values()
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -23,6 +23,7 @@ from media.api import (
     SlotsChanged,
     SpeakerChanged,
 )
+from media.api import Source as MediaSource
 from server.base.context import Context
 from server.base.errors import Refusal
 from server.chat import actions as chat
@@ -51,6 +52,7 @@ from signaling.messages import (
     Say,
     SessionChanged,
     SlotView,
+    Source,
     Want,
     Welcome,
 )
@@ -74,6 +76,8 @@ class Sfu(Protocol):
     async def join(self, *, room_id: str, participant_id: str, peer_id: str, offer_sdp: str) -> str: ...
 
     def leave(self, room_id: str, peer_id: str, reason: LeaveReason) -> None: ...
+
+    def sources(self, room_id: str, peer_id: str, sources: Mapping[str, MediaSource]) -> None: ...
 
     def want(self, room_id: str, peer_id: str, mid: str, height: int | None) -> None: ...
 
@@ -249,6 +253,8 @@ class Hub:
             raise
         finally:
             live.users -= 1
+        # Before a packet of it can come: nobody sees a screen where a camera is expected.
+        self._sfu.sources(str(session_id), peer_id, {mid: source.value for mid, source in offer.sources})
         self._step(session_id, rooms.answered(live.room, connection.id, peer_id))
         connection.send(Answer(offer.id, answer))
 
@@ -302,7 +308,12 @@ class Hub:
                 self._step(session_id, rooms.spoke(live.room, UUID(speaker) if speaker else None))
             case SlotsChanged(peer_id=peer_id, slots=slots):
                 views = tuple(
-                    SlotView(s.mid, s.kind, UUID(s.participant_id) if s.participant_id else None)
+                    SlotView(
+                        s.mid,
+                        s.kind,
+                        UUID(s.participant_id) if s.participant_id else None,
+                        Source(s.source) if s.source else None,
+                    )
                     for s in slots
                 )
                 self._step(session_id, rooms.slots_changed(live.room, peer_id, views))

@@ -1,53 +1,53 @@
 // @ts-check
-/** One RTCPeerConnection with the SFU: one offer, our two tracks out, a fixed number of receive slots in. */
+/** One RTCPeerConnection with the SFU: microphone, camera and screen out, receive slots in, ICE restarted when it must. */
 
-/** @import { Slot } from "./protocol.js" */
+import { CAMERA, Picture, SCREEN } from "./sending.js";
 
-export const SLOTS = 4; // of each kind: as many others as a room can show without a new offer
-const VIDEO_BITRATE = 1_500_000; // bits per second; 720p of a talking head needs no more
-const PATIENCE = 4000; // a "disconnected" transport often comes back by itself
+/** @import { Slot, Source } from "./protocol.js" */
+
+const GIVE_UP = 8000; // milliseconds for a restarted connection to come up; then a new one is better
+const RESTART_AGAIN = 2000; // the network, the browser and the socket may all say that something has changed
 const ANSWER_WITHIN = 12_000;
 
 /**
+ * What a receive slot shows.
+ * @typedef {{mid: string, user: string, source: Source, track: MediaStreamTrack, paused: boolean}} Received
  * @typedef {{
- *   offer: (sdp: string) => Promise<string>,
- *   tracks: (byPerson: Map<string, MediaStreamTrack[]>) => void,
- *   state: (state: "connecting"|"connected"|"failed") => void,
+ *   offer: (sdp: string, sources: Record<string, Source>) => Promise<string>,
+ *   received: (slots: Received[]) => void,
+ *   state: (state: "connecting"|"connected"|"reconnecting"|"failed") => void,
  * }} Wiring
- * @typedef {{quality: "good"|"fair"|"poor", rtt: number, loss: number}} Quality
+ * @typedef {{audio: MediaStreamTrack|null, camera: MediaStreamTrack|null, screen: MediaStreamTrack|null}} Sent
  */
 
 export class Call {
   /** @type {Map<string, MediaStreamTrack>} */ #incoming = new Map(); // by mid
   /** @type {Slot[]} */ #slots = [];
+  /** @type {Set<string>} */ #paused = new Set(); // mids
   /** @type {RTCPeerConnection} */ #pc;
   /** @type {RTCRtpTransceiver} */ #audio;
-  /** @type {RTCRtpTransceiver} */ #video;
+  /** @type {Picture} */ #camera;
+  /** @type {Picture} */ #screen;
   /** @type {Wiring} */ #wiring;
   /** @type {number|undefined} */ #worry;
-  #received = 0;
-  #lost = 0;
+  #restarted = -Infinity;
   #closed = false;
 
   /**
    * @param {RTCIceServer[]} iceServers
-   * @param {MediaStreamTrack|null} audio
-   * @param {MediaStreamTrack|null} video
+   * @param {number} others how many people can be shown, each with a camera and a screen, without a new offer
+   * @param {Sent} sent
    * @param {Wiring} wiring
    */
-  constructor(iceServers, audio, video, wiring) {
+  constructor(iceServers, others, sent, wiring) {
     this.#wiring = wiring;
     this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" });
-    this.#audio = this.#pc.addTransceiver(audio ?? "audio", { direction: "sendonly" });
-    this.#video = this.#pc.addTransceiver(video ?? "video", {
-      direction: "sendonly",
-      sendEncodings: [{ maxBitrate: VIDEO_BITRATE }],
-    });
-    onlyVp8(this.#video, RTCRtpSender.getCapabilities("video"));
-    for (let i = 0; i < SLOTS; i++) {
-      this.#pc.addTransceiver("audio", { direction: "recvonly" });
-      onlyVp8(this.#pc.addTransceiver("video", { direction: "recvonly" }), RTCRtpReceiver.getCapabilities("video"));
-    }
+    this.#audio = this.#pc.addTransceiver(sent.audio ?? "audio", { direction: "sendonly" });
+    this.#camera = new Picture(this.#pc, CAMERA, sent.camera);
+    // An m-line in reserve: showing one's screen later is a replaceTrack, and nobody has to renegotiate.
+    this.#screen = new Picture(this.#pc, SCREEN, sent.screen);
+    for (let i = 0; i < others; i++) this.#pc.addTransceiver("audio", { direction: "recvonly" });
+    for (let i = 0; i < 2 * others; i++) this.#pc.addTransceiver("video", { direction: "recvonly" });
     this.#pc.ontrack = (event) => {
       const mid = event.transceiver.mid;
       if (mid === null) return;
@@ -61,17 +61,21 @@ export class Call {
   /** Offer and take the answer. Rejects when the SFU refuses or is silent. */
   async start() {
     this.#wiring.state("connecting");
-    await this.#pc.setLocalDescription(await this.#pc.createOffer());
-    // No trickling to an ICE-lite SFU: its candidates are in the answer, and it learns ours by our checks.
-    const sdp = this.#pc.localDescription?.sdp ?? "";
-    const answer = await within(this.#wiring.offer(sdp), ANSWER_WITHIN);
-    if (this.#closed) return;
-    await this.#pc.setRemoteDescription({ type: "answer", sdp: answer });
-    await this.#keepSharp();
+    await this.#negotiate({});
+    await Promise.all([this.#camera.tune(), this.#screen.tune()]);
   }
 
   get connected() {
     return this.#pc.connectionState === "connected";
+  }
+
+  /** Whether the SFU knows us: before, there is nothing to ask of it. */
+  get answered() {
+    return !this.#closed && this.#pc.remoteDescription !== null;
+  }
+
+  get closed() {
+    return this.#closed;
   }
 
   /** Who is in which slot, as the SFU says. @param {Slot[]} slots */
@@ -80,36 +84,42 @@ export class Call {
     this.#tell();
   }
 
-  /** @param {MediaStreamTrack|null} track */
-  async sendAudio(track) {
-    if (this.#audio.sender.track !== track) await this.#audio.sender.replaceTrack(track);
+  /** The SFU holds the picture of a slot back, or shows it again. @param {string} mid @param {boolean} paused */
+  pause(mid, paused) {
+    if (paused) this.#paused.add(mid);
+    else this.#paused.delete(mid);
+    this.#tell();
   }
 
-  /** @param {MediaStreamTrack|null} track */
-  async sendVideo(track) {
-    if (this.#video.sender.track === track) return;
-    await this.#video.sender.replaceTrack(track);
-    await this.#keepSharp();
+  /** Which layers of an m-line anybody wants. @param {string} mid @param {string[]} rids */
+  layers(mid, rids) {
+    for (const picture of [this.#camera, this.#screen]) if (picture.mid === mid) void picture.want(rids);
   }
 
-  /** How the connection is, from the last two looks. @returns {Promise<Quality|null>} */
-  async quality() {
-    if (!this.connected) return null;
-    let rtt = 0, received = 0, lost = 0, lostByUs = 0;
-    for (const report of (await this.#pc.getStats()).values()) {
-      if (report.type === "candidate-pair" && report.nominated) rtt = report.currentRoundTripTime ?? rtt;
-      if (report.type === "inbound-rtp") {
-        received += report.packetsReceived ?? 0;
-        lost += report.packetsLost ?? 0;
-      }
-      if (report.type === "remote-inbound-rtp") lostByUs = Math.max(lostByUs, report.fractionLost ?? 0);
+  /** Send other tracks; those that are the same stay untouched. @param {Sent} sent */
+  async send(sent) {
+    if (this.#closed) return;
+    if (this.#audio.sender.track !== sent.audio) await this.#audio.sender.replaceTrack(sent.audio);
+    await Promise.all([this.#camera.send(sent.camera), this.#screen.send(sent.screen)]);
+  }
+
+  /**
+   * Look for another way for the same media (RFC 8839 section 4.4.1.1.1): the network has changed or fallen silent.
+   * DTLS and the SFU's peer stay. Without a socket to offer through, the next welcome is the next try.
+   * @param {RTCIceServer[]} [iceServers] new credentials
+   */
+  async restart(iceServers) {
+    const now = performance.now();
+    if (this.#closed || this.#pc.signalingState !== "stable" || this.#pc.remoteDescription === null) return;
+    if (now - this.#restarted < RESTART_AGAIN) return;
+    this.#restarted = now;
+    if (iceServers) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers });
+    if (!this.connected) this.#worryFor(GIVE_UP);
+    try {
+      await this.#negotiate({ iceRestart: true });
+    } catch {
+      if (!this.#closed && this.#pc.signalingState !== "stable") await this.#pc.setLocalDescription({ type: "rollback" });
     }
-    const [more, gone] = [Math.max(0, received - this.#received), Math.max(0, lost - this.#lost)];
-    this.#received = received;
-    this.#lost = lost;
-    const loss = Math.max(lostByUs, more + gone > 0 ? gone / (more + gone) : 0);
-    const quality = loss > 0.08 || rtt > 0.6 ? "poor" : loss > 0.02 || rtt > 0.3 ? "fair" : "good";
-    return { quality, rtt, loss };
   }
 
   close() {
@@ -121,57 +131,56 @@ export class Call {
     this.#pc.close();
   }
 
+  /** @param {RTCOfferOptions} options */
+  async #negotiate(options) {
+    await this.#pc.setLocalDescription(await this.#pc.createOffer(options));
+    // No trickling to an ICE-lite SFU: its candidates are in the answer, and it learns ours by our checks.
+    const sdp = this.#pc.localDescription?.sdp ?? "";
+    const answer = await within(this.#wiring.offer(sdp, this.#sources()), ANSWER_WITHIN);
+    if (this.#closed) return;
+    await this.#pc.setRemoteDescription({ type: "answer", sdp: answer });
+  }
+
+  #sources() {
+    /** @type {Record<string, Source>} */
+    const sources = {};
+    if (this.#audio.mid !== null) sources[this.#audio.mid] = "microphone";
+    if (this.#camera.mid !== null) sources[this.#camera.mid] = "camera";
+    if (this.#screen.mid !== null) sources[this.#screen.mid] = "screen";
+    return sources;
+  }
+
   #tell() {
-    /** @type {Map<string, MediaStreamTrack[]>} */
-    const byPerson = new Map();
-    for (const slot of this.#slots) {
-      const track = slot.user_id === null ? undefined : this.#incoming.get(slot.mid);
-      if (slot.user_id === null || track === undefined) continue;
-      const tracks = byPerson.get(slot.user_id) ?? [];
-      tracks.push(track);
-      byPerson.set(slot.user_id, tracks);
-    }
-    this.#wiring.tracks(byPerson);
+    this.#wiring.received(this.#slots.flatMap(({ mid, kind, user_id: user, source }) => {
+      const track = this.#incoming.get(mid);
+      if (user === null || track === undefined) return [];
+      return [{ mid, user, source: source ?? (kind === "audio" ? "microphone" : "camera"), track, paused: this.#paused.has(mid) }];
+    }));
   }
 
   #watch() {
-    window.clearTimeout(this.#worry);
     switch (this.#pc.connectionState) {
       case "connected":
+        window.clearTimeout(this.#worry);
         this.#wiring.state("connected");
         break;
       case "disconnected":
-        this.#wiring.state("connecting");
-        this.#worry = window.setTimeout(() => this.#wiring.state("failed"), PATIENCE);
-        break;
       case "failed":
-        this.#wiring.state("failed");
+        this.#wiring.state("reconnecting");
+        void this.restart();
         break;
       default:
         break;
     }
   }
 
-  /** Otherwise Chromium starts a single layer at a quarter of its size and takes ten seconds to trust the network. */
-  async #keepSharp() {
-    const sender = this.#video.sender;
-    const parameters = sender.getParameters();
-    if (parameters.encodings.length === 0) return;
-    // Not in TypeScript's DOM library yet.
-    /** @type {RTCRtpSendParameters & {degradationPreference?: string}} */ (parameters).degradationPreference =
-      "maintain-resolution";
-    await sender.setParameters(parameters);
+  /** @param {number} milliseconds */
+  #worryFor(milliseconds) {
+    window.clearTimeout(this.#worry);
+    this.#worry = window.setTimeout(() => {
+      if (!this.connected) this.#wiring.state("failed");
+    }, milliseconds);
   }
-}
-
-/**
- * The SFU forwards what it gets, so everybody must send what everybody can show.
- * @param {RTCRtpTransceiver} transceiver
- * @param {RTCRtpCapabilities|null} able
- */
-function onlyVp8(transceiver, able) {
-  const codecs = (able?.codecs ?? []).filter((c) => /^video\/(vp8|rtx)$/i.test(c.mimeType));
-  if (codecs.length > 0 && "setCodecPreferences" in transceiver) transceiver.setCodecPreferences(codecs);
 }
 
 /** @template T @param {Promise<T>} promise @param {number} milliseconds @returns {Promise<T>} */

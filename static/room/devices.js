@@ -11,12 +11,22 @@ const NAMES = { microphone: "Microphone", camera: "Camera", speaker: "Speaker" }
 
 /** @type {Record<Exclude<DeviceState, "ok">, (what: string) => string>} */
 const HELP = {
-  denied: (what) => `Your browser blocks the ${what} on this page. Open the site settings beside the address, allow it, and try again.`,
+  denied: (what) => `Your browser blocks the ${what} on this page. ${howToAllow()}`,
   missing: (what) => `No ${what} was found. Plug one in, or join without it.`,
   busy: (what) => `Another program is using the ${what}. Close it and try again.`,
   insecure: (what) => `The browser gives the ${what} only to secure pages. Open this page over https.`,
   failed: (what) => `The ${what} could not be started. Try again, or join without it.`,
 };
+
+/** Where this browser hides its permissions; there is no other way to know than its name. */
+function howToAllow() {
+  const name = navigator.userAgent;
+  if (/iPhone|iPad/.test(name)) return "Press the page icon in the address bar, then Website Settings, allow it, and load the page again.";
+  if (/Android/.test(name)) return "Press the icon left of the address, then Permissions, and allow it.";
+  if (/Firefox/.test(name)) return "Press the crossed-out icon left of the address, remove the block, and try again.";
+  if (/Safari/.test(name) && !/Chrome/.test(name)) return "In the Safari menu choose Settings for this website, allow it, and load the page again.";
+  return "Press the icon left of the address, and switch it on there.";
+}
 
 /** @param {LocalMedia} media @returns {string} what to tell the person, "" when all is well */
 export function help(media) {

@@ -1,37 +1,60 @@
 // @ts-check
-/** The tiles of the people in the room: who is shown how large, muted, or only by their initials. */
+/** The tiles of the room: who and whose screen is shown, and which of them is the large one. */
 
-import { make } from "../js/dom.js";
-import { icon, initials } from "./dom.js";
+import { Tile } from "./tile.js";
 
+/** @import { Received } from "./call.js" */
 /** @import { Participant } from "./protocol.js" */
+/** @import { Shown } from "./wants.js" */
 
 /**
- * @typedef {{
- *   root: HTMLElement, video: HTMLVideoElement, audio: HTMLAudioElement|null, face: HTMLElement,
- *   name: HTMLElement, note: HTMLElement, muted: HTMLElement,
- * }} Tile
+ * How the tiles share the stage: `pair` one large and one in its corner, `stage` one large beside a strip of the others,
+ * `grid` all alike.
+ * @typedef {{mode: "pair"|"stage"|"grid", large: string|null}} Layout
  */
 
+/**
+ * @param {string[]} people keys, oneself last
+ * @param {string[]} screens keys, the latest last
+ * @param {string|null} picked what the person chose to see large
+ * @returns {Layout}
+ */
+export function arrange(people, screens, picked) {
+  const all = [...people, ...screens];
+  const chosen = picked !== null && all.includes(picked) ? picked : null;
+  const large = chosen ?? screens.at(-1) ?? (people.length === 2 ? people[0] : undefined) ?? null;
+  if (large === null || all.length === 1) return { mode: "grid", large: null };
+  return { mode: all.length === 2 && screens.length === 0 ? "pair" : "stage", large };
+}
+
+const SCREEN = "/screen"; // what the key of a screen's tile has after its owner's id
+
 export class Grid {
-  /** @type {Map<string, Tile>} */ #tiles = new Map();
+  /** @type {Map<string, Tile>} */ #tiles = new Map(); // by user id, or that and SCREEN
   /** @type {Map<string, Participant>} */ #people = new Map();
-  /** @type {Map<string, MediaStreamTrack[]>} */ #tracks = new Map();
+  /** @type {Received[]} */ #received = [];
+  /** @type {string[]} */ #screens = []; // keys, in the order they were shown
+  /** @type {MediaStreamTrack|null} */ #own = null;
+  /** @type {string|null} */ #picked = null;
+  /** @type {string|null} */ #talking = null;
   #speaker = "";
 
   /**
    * @param {HTMLElement} root
    * @param {string} me user id
    * @param {(id: string) => string} hueOf the class of a person's colour
+   * @param {(shown: Shown[]) => void} pictures which received pictures are on the page now
    */
-  constructor(root, me, hueOf) {
+  constructor(root, me, hueOf, pictures) {
     this.#root = root;
     this.#me = me;
     this.#hueOf = hueOf;
+    this.#pictures = pictures;
   }
   #root;
   #me;
   #hueOf;
+  #pictures;
 
   /** Somebody came, changed or went. @param {Participant} person */
   person(person) {
@@ -45,108 +68,130 @@ export class Grid {
     this.#draw();
   }
 
-  /** @param {Map<string, MediaStreamTrack[]>} byPerson */
-  tracks(byPerson) {
-    for (const [id] of this.#tracks) if (id !== this.#me && !byPerson.has(id)) this.#tracks.delete(id);
-    for (const [id, tracks] of byPerson) this.#tracks.set(id, tracks);
+  /** What the SFU sends us, slot by slot. @param {Received[]} received */
+  received(received) {
+    this.#received = received;
     this.#draw();
   }
 
   /** Our own picture. @param {MediaStreamTrack|null} video */
   self(video) {
-    this.#tracks.set(this.#me, video ? [video] : []);
+    this.#own = video;
+    this.#draw();
+  }
+
+  /** Who speaks now. @param {string|null} id */
+  talking(id) {
+    this.#talking = id;
     this.#draw();
   }
 
   /** Where sound comes out. @param {string} id */
   async speaker(id) {
     this.#speaker = id;
-    for (const tile of this.#tiles.values()) if (tile.audio) await route(tile.audio, id);
+    for (const tile of this.#tiles.values()) await tile.route(id);
   }
 
   clear() {
-    for (const tile of this.#tiles.values()) {
-      tile.video.srcObject = null;
-      if (tile.audio) tile.audio.srcObject = null;
-      tile.root.remove();
-    }
+    for (const tile of this.#tiles.values()) tile.remove();
     this.#tiles.clear();
     this.#people.clear();
-    this.#tracks.clear();
+    this.#received = [];
+    this.#screens = [];
+    this.#own = this.#picked = this.#talking = null;
+    this.#pictures([]);
   }
 
   #draw() {
-    for (const [id, tile] of this.#tiles) {
-      if (this.#people.has(id)) continue;
-      tile.root.remove();
-      this.#tiles.delete(id);
+    // Others first, oneself last: where there is one large face, it is somebody else's.
+    const people = [...this.#people.values()].sort((a, b) => Number(a.user_id === this.#me) - Number(b.user_id === this.#me));
+    const showing = people.filter((p) => p.user_id !== this.#me && p.screen && p.state === "present").map((p) => p.user_id + SCREEN);
+    this.#screens = [...this.#screens.filter((key) => showing.includes(key)), ...showing.filter((key) => !this.#screens.includes(key))];
+    const keys = [...people.map((p) => p.user_id), ...this.#screens];
+    if (this.#picked !== null && !keys.includes(this.#picked)) this.#picked = null;
+    for (const [key, tile] of this.#tiles) {
+      if (keys.includes(key)) continue;
+      tile.remove();
+      this.#tiles.delete(key);
     }
-    // Others first, oneself last: on a phone the other face is the large one.
-    const order = [...this.#people.values()].sort((a, b) => Number(a.user_id === this.#me) - Number(b.user_id === this.#me));
-    for (const person of order) {
-      let tile = this.#tiles.get(person.user_id);
-      if (!tile) {
-        tile = this.#make(person);
-        this.#tiles.set(person.user_id, tile);
-        this.#root.append(tile.root);
-      }
-      this.#fill(tile, person);
+    for (const person of people) this.#person(person);
+    for (const key of this.#screens) this.#screen(key);
+    const layout = arrange(people.map((p) => p.user_id), this.#screens, this.#picked);
+    this.#root.dataset["layout"] = layout.mode;
+    this.#root.dataset["count"] = String(keys.length);
+    this.#root.dataset["others"] = String(people.filter((p) => p.user_id !== this.#me && p.state !== "away").length);
+    for (const [key, tile] of this.#tiles) {
+      tile.root.classList.toggle("tile-large", key === layout.large);
+      tile.offer(this.#offer(key, layout));
     }
-    this.#root.dataset["count"] = String(order.length);
-    this.#root.dataset["others"] = String(order.filter((p) => p.user_id !== this.#me && p.state !== "away").length);
+    this.#pictures(this.#received.flatMap(({ mid, user, source }) => {
+      const tile = source === "microphone" ? undefined : this.#tiles.get(source === "screen" ? user + SCREEN : user);
+      return tile ? [{ mid, root: tile.root, video: tile.video, fit: tile.fit }] : [];
+    }));
   }
 
-  /** @param {Participant} person @returns {Tile} */
-  #make(person) {
-    const mine = person.user_id === this.#me;
-    const video = make("video", { playsinline: "", autoplay: "", "data-testid": mine ? "self-video" : "remote-video" });
-    video.muted = true; // sound has an element of its own, so that it goes on without a picture
-    const audio = mine ? null : make("audio", { autoplay: "", "data-testid": "remote-audio" });
-    if (audio && this.#speaker) void route(audio, this.#speaker);
-    const face = make("span", { class: `avatar tile-face ${this.#hueOf(person.user_id)}`, "aria-hidden": "true" }, initials(person.name));
-    const name = make("span", { class: "tile-name" });
-    const muted = make("span", { class: "tile-muted", "data-testid": "muted-badge", role: "img", "aria-label": "Microphone off" }, icon("mic-off"));
-    const note = make("p", { class: "tile-note" });
-    const root = make("li", { class: mine ? "tile tile-mine" : "tile", "data-testid": mine ? "tile-self" : "tile", "data-user": person.user_id },
-      video, face, note, make("p", { class: "tile-label" }, muted, name));
-    if (audio) root.append(audio);
-    return { root, video, audio, face, name, note, muted };
+  /** @param {string} key @param {Layout} layout */
+  #offer(key, layout) {
+    if (key === layout.large) return this.#picked === key && layout.mode === "stage" ? "Back to the usual view" : "";
+    if (this.#people.size < 2) return "";
+    const name = this.#people.get(key.replace(SCREEN, ""))?.name ?? "";
+    return key.endsWith(SCREEN) ? `Show ${name}’s screen large` : `Show ${key === this.#me ? "yourself" : name} large`;
   }
 
-  /** @param {Tile} tile @param {Participant} person */
-  #fill(tile, person) {
+  /** Another press on what is large already brings the usual view back. @param {string} key */
+  #pick(key) {
+    this.#picked = this.#picked === key ? null : key;
+    this.#draw();
+  }
+
+  /** @param {string} key @param {Participant} person @param {"person"|"screen"} kind */
+  #tile(key, person, kind) {
+    let tile = this.#tiles.get(key);
+    if (!tile) {
+      const mine = person.user_id === this.#me;
+      tile = new Tile({ id: person.user_id, name: person.name, hue: this.#hueOf(person.user_id), kind, mine }, () => this.#pick(key));
+      this.#tiles.set(key, tile);
+      this.#root.append(tile.root);
+      if (this.#speaker) void tile.route(this.#speaker);
+    }
+    return tile;
+  }
+
+  /** @param {Participant} person */
+  #person(person) {
     const mine = person.user_id === this.#me;
-    const tracks = this.#tracks.get(person.user_id) ?? [];
     const here = mine || person.state !== "away";
-    const picture = tracks.find((t) => t.kind === "video" && (mine || (!t.muted && person.video && person.state === "present")));
-    const sound = mine ? undefined : tracks.find((t) => t.kind === "audio");
-    play(tile.video, picture ?? null);
-    if (tile.audio) play(tile.audio, sound ?? null);
-    tile.video.hidden = picture === undefined;
-    tile.face.hidden = picture !== undefined;
-    tile.name.textContent = mine ? "You" : person.name;
-    tile.muted.hidden = !here || person.audio;
-    tile.note.textContent = here ? (person.state === "connected" && !mine ? "Connecting…" : "") : `${person.name} is not here yet`;
-    tile.root.dataset["state"] = person.state;
-    tile.root.classList.toggle("tile-away", !here);
+    const of = this.#received.filter((r) => r.user === person.user_id);
+    const camera = of.find((r) => r.source === "camera");
+    const picture = mine ? this.#own
+      : camera && !camera.track.muted && person.video && person.state === "present" ? camera.track : null;
+    this.#tile(person.user_id, person, "person").show({
+      picture,
+      sound: of.find((r) => r.source === "microphone")?.track ?? null,
+      label: mine ? "You" : person.name,
+      note: here ? (person.state === "connected" && !mine ? "Connecting…" : "") : `${person.name} is not here yet`,
+      muted: here && !person.audio,
+      paused: camera?.paused ?? false,
+      speaking: this.#talking === person.user_id && here,
+      state: mine ? "present" : person.state,
+    });
   }
-}
 
-/** @param {HTMLMediaElement} element @param {MediaStreamTrack|null} track */
-function play(element, track) {
-  const stream = element.srcObject instanceof MediaStream ? element.srcObject : null;
-  const current = stream?.getTracks()[0] ?? null;
-  if (current === track) return;
-  element.srcObject = track ? new MediaStream([track]) : null;
-  if (track) element.play().catch(() => undefined); // autoplay comes once the person has touched the page
-}
-
-/** @param {HTMLMediaElement} element @param {string} id */
-async function route(element, id) {
-  if (!("setSinkId" in element)) return;
-  try {
-    await element.setSinkId(id);
-  } catch {
-    await element.setSinkId(""); // it was unplugged: the default one
+  /** @param {string} key */
+  #screen(key) {
+    const person = this.#people.get(key.replace(SCREEN, ""));
+    if (!person) return;
+    const slot = this.#received.find((r) => r.user === person.user_id && r.source === "screen");
+    const picture = slot && !slot.track.muted ? slot.track : null;
+    this.#tile(key, person, "screen").show({
+      picture,
+      sound: null,
+      label: `${person.name}’s screen`,
+      note: picture ? "" : `${person.name} is sharing the screen…`,
+      muted: false,
+      paused: slot?.paused ?? false,
+      speaking: false,
+      state: person.state,
+    });
   }
 }

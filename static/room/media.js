@@ -57,7 +57,8 @@ export class LocalMedia extends EventTarget {
 
   constructor() {
     super();
-    navigator.mediaDevices?.addEventListener("devicechange", () => void this.#list());
+    navigator.mediaDevices?.addEventListener("devicechange", () => void this.#plugged());
+    void watchPermissions(() => void this.#allowed());
   }
 
   /** Ask for what is wished; afterwards `audio`, `video` and the states tell what came of it. */
@@ -90,6 +91,13 @@ export class LocalMedia extends EventTarget {
   /** Whether others can hear this person. */
   get audible() {
     return this.audio !== null && this.audio.enabled;
+  }
+
+  /** Be heard for as long as a key is held, without changing what is wished. @param {boolean} on */
+  talk(on) {
+    if (this.wishes.audio || this.audio === null) return;
+    this.audio.enabled = on;
+    this.#changed();
   }
 
   get visible() {
@@ -192,12 +200,7 @@ export class LocalMedia extends EventTarget {
     if (track) {
       track.contentHint = "speech";
       track.enabled = this.wishes.audio;
-      track.onended = () => {
-        if (this.audio !== track) return;
-        this.audio = null;
-        this.audioState = "missing";
-        this.#changed();
-      };
+      track.onended = () => void this.#lostAudio(track);
     }
     this.#changed();
   }
@@ -209,14 +212,53 @@ export class LocalMedia extends EventTarget {
     this.videoState = "ok";
     if (track) {
       track.contentHint = "motion";
-      track.onended = () => {
-        if (this.video !== track) return;
-        this.video = null;
-        this.videoState = "missing";
-        this.#changed();
-      };
+      track.onended = () => void this.#lostVideo(track);
     }
     this.#changed();
+  }
+
+  /** Unplugged, or no longer allowed: go on with another microphone if there is one. @param {MediaStreamTrack} track */
+  async #lostAudio(track) {
+    if (this.audio !== track) return;
+    this.audio = null;
+    this.audioState = "missing";
+    this.#changed();
+    await this.#list();
+    if (this.devices.some((d) => d.kind === "audioinput")) await this.#openAudio();
+    this.#notice(track, this.audio, "microphone");
+  }
+
+  /** @param {MediaStreamTrack} track */
+  async #lostVideo(track) {
+    if (this.video !== track) return;
+    this.video = null;
+    this.videoState = "missing";
+    this.#changed();
+    await this.#list();
+    if (this.wishes.video && this.devices.some((d) => d.kind === "videoinput")) await this.#openVideo();
+    this.#notice(track, this.video, "camera");
+  }
+
+  /** @param {MediaStreamTrack} old @param {MediaStreamTrack|null} other @param {string} what */
+  #notice(old, other, what) {
+    if (!other) return; // then the help beside the tiles says it
+    const words = `Your ${what} ${old.label ? `“${old.label}” ` : ""}is gone. ${other.label ? `Using “${other.label}” now.` : "Using another one now."}`;
+    this.dispatchEvent(new CustomEvent("notice", { detail: words }));
+  }
+
+  /** Something was plugged in or out. What was missed may be here now. */
+  async #plugged() {
+    await this.#list();
+    const here = (/** @type {MediaDeviceKind} */ kind) => this.devices.some((d) => d.kind === kind);
+    if (this.audioState === "missing" && here("audioinput")) await this.#openAudio();
+    if (this.videoState === "missing" && this.wishes.video && here("videoinput")) await this.#openVideo();
+  }
+
+  /** The person has allowed in the browser's settings what it refused before. */
+  async #allowed() {
+    if (this.audioState === "denied") await this.#openAudio();
+    if (this.videoState === "denied" && this.wishes.video) await this.#openVideo();
+    await this.#list();
   }
 
   async #list() {
@@ -232,5 +274,19 @@ export class LocalMedia extends EventTarget {
 
   #changed() {
     this.dispatchEvent(new Event("change"));
+  }
+}
+
+/** Browsers that do not tell are asked again by the person, with the button beside the help. @param {() => void} granted */
+async function watchPermissions(granted) {
+  for (const name of ["camera", "microphone"]) {
+    try {
+      const status = await navigator.permissions.query({ name: /** @type {PermissionName} */ (name) });
+      status.onchange = () => {
+        if (status.state === "granted") granted();
+      };
+    } catch {
+      return; // this browser does not know the name
+    }
   }
 }

@@ -2,15 +2,20 @@
 /**
  * The room socket's messages as types, and what to do when it closes (signaling/PROTOCOL.md).
  *
- * @typedef {{user_id: string, name: string, role: string, state: "away"|"connected"|"present", audio: boolean, video: boolean}} Participant
+ * @typedef {{user_id: string, name: string, role: string, state: "away"|"connected"|"present", audio: boolean, video: boolean, screen: boolean}} Participant
  * @typedef {{seq: number, client_id: string, user_id: string, name: string, text: string, at: string}} ChatLine
  * @typedef {{id: string, start: string, end: string, closes_at: string, title: string}} SessionCard
- * @typedef {{mid: string, kind: "audio"|"video", user_id: string|null}} Slot
+ * @typedef {"camera"|"microphone"|"screen"} Source
+ * @typedef {{mid: string, kind: "audio"|"video", user_id: string|null, source: Source|null}} Slot
  *
  * @typedef {{type: "welcome", peer_id: string, resumed: boolean, you: Participant, session: SessionCard,
  *   participants: Participant[], chat: ChatLine[], more: boolean, server_time: string}} Welcome
  * @typedef {{type: "answer", id: string, sdp: string}} Answer
  * @typedef {{type: "slots", slots: Slot[]}} Slots
+ * @typedef {{type: "paused", mid: string, paused: boolean}} Paused
+ * @typedef {{type: "layers", mid: string, rids: string[]}} Layers
+ * @typedef {{type: "speaker", user_id: string|null}} Speaking
+ * @typedef {{type: "quality", score: 1|2|3|4|5, cause: "uplink"|"downlink"|"server"|null}} Quality
  * @typedef {{type: "participant", participant: Participant}} ParticipantChanged
  * @typedef {{type: "chat"} & ChatLine} Said
  * @typedef {{type: "chat_history", items: ChatLine[], more: boolean}} History
@@ -18,11 +23,13 @@
  * @typedef {{type: "pong", t: number|string}} Pong
  * @typedef {{type: "error", code: string, detail: string, id?: string}} Refusal
  * @typedef {{type: "goodbye", reason: "left"|"replaced"|"ended"|"draining"}} Goodbye
- * @typedef {Welcome|Answer|Slots|ParticipantChanged|Said|History|SessionChanged|Pong|Refusal|Goodbye} FromServer
+ * @typedef {Welcome|Answer|Slots|Paused|Layers|Speaking|Quality|ParticipantChanged|Said|History|SessionChanged|Pong|Refusal
+ *   |Goodbye} FromServer
  *
  * @typedef {{type: "hello", room_token: string, resume?: string}
- *   | {type: "offer", id: string, sdp: string}
- *   | {type: "media_state", audio: boolean, video: boolean}
+ *   | {type: "offer", id: string, sdp: string, sources: Record<string, Source>}
+ *   | {type: "want", slots: {mid: string, height: number|null}[]}
+ *   | {type: "media_state", audio: boolean, video: boolean, screen: boolean}
  *   | {type: "chat", client_id: string, text: string}
  *   | {type: "chat_history", before: number}
  *   | {type: "ping", t: number}

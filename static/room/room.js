@@ -3,18 +3,23 @@
 
 import { call as api } from "../js/api.js";
 import { all, find, need, serverNow } from "../js/dom.js";
+import { toast } from "../js/toast.js";
 import { Call } from "./call.js";
 import { Chat } from "./chat.js";
 import { choosers, help } from "./devices.js";
 import { clockwork } from "./dom.js";
 import { Grid } from "./grid.js";
+import { listen } from "./keys.js";
 import { LocalMedia } from "./media.js";
+import { onNetworkChange } from "./network.js";
 import { PreJoin, pressed } from "./prejoin.js";
 import { freshId } from "./protocol.js";
-import { watchQuality } from "./quality.js";
+import { showQuality } from "./quality.js";
+import { ScreenShare } from "./screen.js";
 import { RoomSocket } from "./socket.js";
+import { Wants } from "./wants.js";
 
-/** @import { FromServer, Welcome } from "./protocol.js" */
+/** @import { FromServer, Source, Welcome } from "./protocol.js" */
 
 const PHONE = window.matchMedia("(max-width: 47.99rem)");
 const UNSEEN = 4000; // milliseconds: longer than a hiccup, shorter than the browser's own 18 s until "failed"
@@ -29,7 +34,10 @@ class Room {
   #hues = new Map(all("[data-person]", HTMLElement, this.#root).map((p) => [p.dataset["person"] ?? "", p.dataset["hue"] ?? "hue-0"]));
   #view = need("[data-view=call]", HTMLElement, this.#root);
   #media = new LocalMedia();
-  #grid = new Grid(need("[data-testid=grid]", HTMLElement, this.#view), this.#me, (id) => this.#hues.get(id) ?? "hue-0");
+  #screen = new ScreenShare();
+  #wants = new Wants((slots) => this.#call?.answered === true && (this.#socket?.send({ type: "want", slots }) ?? false));
+  #grid = new Grid(need("[data-testid=grid]", HTMLElement, this.#view), this.#me, (id) => this.#hues.get(id) ?? "hue-0",
+    (shown) => this.#wants.follow(shown));
   #chat = this.#makeChat();
   #prejoin = new PreJoin(
     need("[data-view=prejoin]", HTMLElement, this.#root),
@@ -43,6 +51,9 @@ class Room {
   /** @type {RoomSocket|null} */ #socket = null;
   /** @type {Call|null} */ #call = null;
   /** @type {Map<string, {resolve: (sdp: string) => void, reject: (why: Error) => void}>} */ #offers = new Map();
+  #others = 1; // as many people as the session is for, without this one
+  #moved = false; // the network has changed since the last welcome
+  #calls = 0; // how many connections there have been: the first one "connects", later ones "reconnect"
   #tries = 0;
   #retry = 0;
   #unseen = 0;
@@ -53,6 +64,11 @@ class Room {
     this.#controls();
     void this.#media.start();
     this.#media.addEventListener("change", () => this.#mediaChanged());
+    this.#media.addEventListener("notice", (event) => {
+      if (this.#live && event instanceof CustomEvent) toast(event.detail);
+    });
+    this.#screen.addEventListener("change", () => this.#mediaChanged());
+    onNetworkChange(() => this.#networkChanged());
     window.addEventListener("pagehide", () => this.#call?.close());
   }
 
@@ -85,10 +101,16 @@ class Room {
     if (!this.#live) this.#enter();
     this.#end = Date.parse(welcome.session.end);
     this.#start = Date.parse(welcome.session.start);
+    this.#others = Math.max(1, welcome.participants.length - 1);
     this.#grid.everybody(welcome.participants);
+    this.#grid.talking(null);
     this.#chat.welcome(welcome.chat, welcome.more);
     this.#tellState();
-    if (!welcome.resumed || this.#call === null || !this.#call.connected) this.#dial();
+    const moved = this.#moved;
+    this.#moved = false;
+    if (!welcome.resumed || this.#call === null || this.#call.closed) void this.#dial();
+    else if (moved || !this.#call.connected) void this.#restart();
+    this.#wants.afresh();
     this.#status();
   }
 
@@ -101,33 +123,38 @@ class Room {
     this.#panel(!PHONE.matches);
     this.#clock();
     const timer = window.setInterval(() => this.#clock(), 1000);
-    this.#timers.push(
-      () => window.clearInterval(timer),
-      watchQuality(need("[data-testid=quality]", HTMLElement, this.#view), () => this.#call),
-    );
+    this.#timers.push(() => window.clearInterval(timer));
     void this.#grid.speaker(this.#media.wishes.speaker);
     this.#mediaChanged();
     need("[data-testid=mute]", HTMLButtonElement, this.#view).focus();
   }
 
   /** A new connection to the SFU; the old one, if any, is beyond repair. */
-  #dial() {
+  async #dial() {
     this.#call?.close();
     window.clearTimeout(this.#retry);
-    const call = new Call(this.#socket?.iceServers ?? [], this.#media.sendableAudio(), this.#media.video, {
-      offer: (sdp) => this.#offer(sdp),
-      tracks: (byPerson) => this.#grid.tracks(byPerson),
+    const socket = this.#socket;
+    const servers = (await socket?.servers()) ?? [];
+    if (!this.#live || socket !== this.#socket) return;
+    this.#call?.close(); // somebody else dialled meanwhile
+    const call = new Call(servers, this.#others, this.#sent(), {
+      offer: (sdp, sources) => this.#offer(sdp, sources),
+      received: (slots) => this.#grid.received(slots),
       state: (state) => {
         if (call !== this.#call) return;
         if (state === "connected") this.#tries = 0;
-        if (state === "failed") this.#redial();
+        if (state === "failed" && this.#socket?.ready) this.#redial(); // without a socket the next welcome decides
         this.#status();
       },
     });
     this.#call = call;
-    call.start().catch(() => {
-      if (call === this.#call) this.#redial();
-    });
+    this.#calls++;
+    call.start().then(
+      () => this.#wants.afresh(),
+      () => {
+        if (call === this.#call) this.#redial();
+      },
+    );
   }
 
   #redial() {
@@ -135,9 +162,25 @@ class Room {
     const wait = Math.min(15_000, 500 * 2 ** this.#tries++);
     this.#retry = window.setTimeout(() => {
       // Without a socket there is nobody to offer to; the next welcome dials.
-      if (this.#socket?.ready) this.#dial();
+      if (this.#socket?.ready) void this.#dial();
       else this.#call?.close();
     }, wait);
+  }
+
+  async #restart() {
+    const call = this.#call;
+    await call?.restart((await this.#socket?.servers()) ?? []);
+    this.#status();
+  }
+
+  /** Another network, or the same one again: neither the socket nor the media know yet. */
+  #networkChanged() {
+    if (!this.#live) return;
+    this.#status();
+    if (!navigator.onLine) return;
+    this.#moved = true;
+    this.#socket?.hurry();
+    if (this.#socket?.ready) void this.#restart();
   }
 
   /** The SFU does not see us although our side thinks it is connected: after a while, begin anew. @param {boolean} seen */
@@ -149,12 +192,16 @@ class Room {
     }, UNSEEN);
   }
 
-  /** @param {string} sdp @returns {Promise<string>} */
-  #offer(sdp) {
+  #sent() {
+    return { audio: this.#media.sendableAudio(), camera: this.#media.video, screen: this.#screen.track };
+  }
+
+  /** @param {string} sdp @param {Record<string, Source>} sources @returns {Promise<string>} */
+  #offer(sdp, sources) {
     return new Promise((resolve, reject) => {
       const id = freshId();
       this.#offers.set(id, { resolve, reject });
-      if (!this.#socket?.send({ type: "offer", id, sdp })) {
+      if (!this.#socket?.send({ type: "offer", id, sdp, sources })) {
         this.#offers.delete(id);
         reject(new Error("the socket is gone"));
       }
@@ -173,6 +220,18 @@ class Room {
         break;
       case "slots":
         this.#call?.show(message.slots);
+        break;
+      case "paused":
+        this.#call?.pause(message.mid, message.paused);
+        break;
+      case "layers":
+        this.#call?.layers(message.mid, message.rids);
+        break;
+      case "speaker":
+        this.#grid.talking(message.user_id);
+        break;
+      case "quality":
+        showQuality(need("[data-quality]", HTMLElement, this.#view), message);
         break;
       case "participant":
         this.#grid.person(message.participant);
@@ -211,6 +270,7 @@ class Room {
     this.#call?.close();
     this.#call = null;
     this.#media.stop();
+    this.#screen.stop();
     this.#grid.clear();
     for (const dialog of all("dialog[open]", HTMLDialogElement)) dialog.close();
     this.#prejoin.close();
@@ -229,10 +289,14 @@ class Room {
 
   #status() {
     const banner = need("[data-testid=banner]", HTMLElement, this.#view);
-    const words = !this.#socket?.ready ? "Reconnecting…" : this.#call?.connected ? "" : "Connecting sound and picture…";
+    const words = !navigator.onLine ? "You are offline. The session goes on as soon as you are back."
+      : !this.#socket?.ready ? "Reconnecting…"
+      : this.#call?.connected ? ""
+      : this.#calls > 1 || this.#call?.answered ? "Reconnecting sound and picture…" : "Connecting sound and picture…";
     banner.hidden = words === "";
     if (words) need("[data-banner-words]", HTMLElement, banner).textContent = words;
     this.#view.dataset["connected"] = String(words === "");
+    if (words) showQuality(need("[data-quality]", HTMLElement, this.#view), null);
   }
 
   #clock() {
@@ -253,15 +317,20 @@ class Room {
     const words = help(this.#media);
     need("[data-call-help]", HTMLElement, this.#view).hidden = words === "";
     need("[data-call-words]", HTMLElement, this.#view).textContent = words;
+    const showing = this.#screen.track !== null;
+    const share = need("[data-testid=share]", HTMLButtonElement, this.#view);
+    share.setAttribute("aria-pressed", String(showing));
+    share.setAttribute("aria-label", showing ? "Stop sharing your screen" : "Share your screen");
+    share.title = `${showing ? "Stop sharing" : "Share your screen"} (S)`;
+    need("[data-testid=sharing]", HTMLElement, this.#view).hidden = !showing;
     this.#grid.self(this.#media.video);
     this.#tellState();
-    void this.#call?.sendAudio(this.#media.sendableAudio());
-    void this.#call?.sendVideo(this.#media.video);
+    void this.#call?.send(this.#sent());
     void this.#grid.speaker(this.#media.wishes.speaker);
   }
 
   #tellState() {
-    this.#socket?.send({ type: "media_state", audio: this.#media.audible, video: this.#media.visible });
+    this.#socket?.send({ type: "media_state", audio: this.#media.audible, video: this.#media.visible, screen: this.#screen.track !== null });
   }
 
   // ------------------------------------------------------------ what is pressed
@@ -270,36 +339,47 @@ class Room {
     const view = this.#view;
     const press = (/** @type {string} */ id, /** @type {() => void} */ act) =>
       need(`[data-testid=${id}]`, HTMLButtonElement, view).addEventListener("click", act);
-    const leave = need("#leave-dialog", HTMLDialogElement, this.#root);
-    const devices = need("#devices-dialog", HTMLDialogElement, this.#root);
+    const [leave, devices, shortcuts] = /** @type {const} */ (["leave", "devices", "shortcuts"]).map((name) =>
+      need(`#${name}-dialog`, HTMLDialogElement, this.#root));
+    const share = need("[data-testid=share]", HTMLButtonElement, view);
+    share.hidden = !ScreenShare.possible;
     const acts = {
       m: () => void this.#media.setAudio(!this.#media.audible),
       v: () => void this.#media.setVideo(!this.#media.visible),
+      s: () => void (this.#screen.track ? this.#screen.stop() : this.#share()),
       c: () => this.#panel(!this.#panelOpen()),
-      l: () => leave.showModal(),
+      d: () => devices?.showModal(),
+      l: () => leave?.showModal(),
+      "?": () => shortcuts?.showModal(),
+      escape: () => PHONE.matches && this.#panel(false),
     };
     press("mute", acts.m);
     press("camera", acts.v);
+    press("share", acts.s);
+    press("share-other", () => void this.#share());
+    press("share-stop", () => this.#screen.stop());
     press("chat-toggle", acts.c);
     press("leave", acts.l);
-    press("devices", () => devices.showModal());
+    press("devices", acts.d);
     press("chat-close", () => this.#panel(false));
-    need("[data-testid=leave-confirm]", HTMLButtonElement, leave).addEventListener("click", () => this.#leave());
-    for (const dialog of [leave, devices]) {
-      for (const close of all("[data-close]", HTMLButtonElement, dialog)) close.addEventListener("click", () => dialog.close());
-    }
-    choosers(devices, this.#media);
-    for (const again of all("[data-again]", HTMLButtonElement, this.#root)) again.addEventListener("click", () => window.location.reload());
-    document.addEventListener("keydown", (event) => {
-      const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, [contenteditable]");
-      if (!this.#live || typing || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (document.querySelector("dialog[open]")) return;
-      if (event.key === "Escape" && PHONE.matches) this.#panel(false);
-      const act = acts[/** @type {keyof typeof acts} */ (event.key.toLowerCase())];
-      if (!act) return;
-      event.preventDefault();
-      act();
+    need("[data-testid=leave-confirm]", HTMLButtonElement, this.#root).addEventListener("click", () => this.#leave());
+    need("[data-testid=shortcuts]", HTMLButtonElement, this.#root).addEventListener("click", () => {
+      devices?.close();
+      acts["?"]();
     });
+    for (const dialog of [leave, devices, shortcuts]) {
+      for (const close of all("[data-close]", HTMLButtonElement, dialog)) close.addEventListener("click", () => dialog?.close());
+    }
+    if (devices) choosers(devices, this.#media);
+    for (const again of all("[data-again]", HTMLButtonElement, this.#root)) again.addEventListener("click", () => window.location.reload());
+    listen({ act: acts, talk: (on) => this.#media.talk(on), awake: () => this.#live });
+  }
+
+  async #share() {
+    if (!ScreenShare.possible) return;
+    const trouble = await this.#screen.start();
+    if (trouble) toast(trouble, { tone: "bad" });
+    if (!this.#live) this.#screen.stop(); // left while the browser was still asking
   }
 
   #panelOpen() {

@@ -50,13 +50,16 @@ export class RoomSocket {
     return this.#socket?.readyState === WebSocket.OPEN && this.#attempt === 0;
   }
 
-  get iceServers() {
-    return this.#ticket?.ice_servers ?? [];
-  }
-
-  /** The server's word for our media may be kept over a lost socket: the next hello asks for it. */
-  forgetMedia() {
-    this.#resume = null;
+  /** Addresses and credentials of TURN; they are good for as long as the room token. @returns {Promise<RTCIceServer[]>} */
+  async servers() {
+    if (this.#ticket === null || Date.parse(this.#ticket.expires_at) < serverNow() + 30_000) {
+      try {
+        this.#ticket = await this.#ask();
+      } catch {
+        return this.#ticket?.ice_servers ?? []; // most people do not need them
+      }
+    }
+    return this.#ticket.ice_servers;
   }
 
   async open() {

@@ -50,6 +50,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.srtp",
     "media.stream",
     "media.tally",
+    "media.tcp",
     "media.template",
     "media.vp8",
     "media.wakeup",

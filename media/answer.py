@@ -24,6 +24,9 @@ from media.sdp import Offer, OfferedCodec, OfferedSection
 PROTOCOLS = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP")
 MAX_LAYERS = 4  # rids of one m-line; browsers offer three
 MAX_EXTENSION_ID = 255  # of the two-byte form (RFC 8285 section 4.3)
+_UDP_PREFERENCE = 126  # of host candidates (RFC 8445 section 5.1.2.2)
+_TCP_PREFERENCE = 90  # as Chromium ranks its own; below its peer-reflexive UDP candidates (110)
+_PASSIVE = 4  # RFC 6544 section 4.2
 _FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
 _MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
 
@@ -208,13 +211,34 @@ def _extensions(offered: OfferedSection) -> list[tuple[int, str]]:
 
 @dataclass(frozen=True, slots=True)
 class LocalTransport:
-    """Our side of the bundle: ICE credentials, certificate fingerprint (SHA-256), addresses and port."""
+    """Our side of the bundle: ICE credentials, fingerprint (SHA-256), addresses and port (UDP, and TCP if `tcp`)."""
 
     ice_ufrag: str
     ice_password: str
     fingerprint: str
     addresses: tuple[str, ...]
     port: int
+    tcp: bool = False
+
+    def candidates(self) -> list[str]:
+        """Host candidates in the order of `addresses`, each over UDP and then each over TCP.
+
+        Priorities after RFC 8445 section 5.1.2.1: type preference, 16 bits of local preference, component 1. A lower
+        type preference puts every TCP candidate behind every UDP one (RFC 6544 section 4.2), whose local preference
+        begins with the direction: 4 for a passive host candidate, so that addresses have 13 bits.
+        """
+        lines = []
+        for place, address in enumerate(self.addresses):
+            priority = _UDP_PREFERENCE << 24 | (65535 - place) << 8 | 255
+            lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {self.port} typ host")
+        if self.tcp:
+            for place, address in enumerate(self.addresses, len(lines)):
+                preference = _PASSIVE << 13 | 8191 - place
+                priority = _TCP_PREFERENCE << 24 | preference << 8 | 255
+                lines.append(
+                    f"a=candidate:{place + 1} 1 tcp {priority} {address} {self.port} typ host tcptype passive"
+                )
+        return lines
 
 
 def write_answer(
@@ -272,10 +296,7 @@ def _accepted_lines(
         f"a=fingerprint:sha-256 {local.fingerprint}",
         "a=setup:passive",
     ]
-    for place, address in enumerate(local.addresses):
-        # Type preference 126 for host candidates (RFC 8445 section 5.1.2), the first address first.
-        priority = 126 << 24 | (65535 - place) << 8 | 255
-        lines.append(f"a=candidate:{place + 1} 1 udp {priority} {address} {local.port} typ host")
+    lines += local.candidates()
     lines.append("a=end-of-candidates")
     lines.append("a=rtcp-mux")
     if offered.rtcp_rsize:

@@ -15,11 +15,12 @@ Source = Literal["camera", "microphone", "screen"]  # what a track shows; a scre
 class MediaConfig:
     """Everything the SFU can be told. Times are seconds, sizes bytes unless the name says otherwise."""
 
-    host: str = "127.0.0.1"
-    port: int = 8081  # one UDP port per process; 0 lets the kernel choose (tests)
-    addresses: tuple[str, ...] = (
-        "127.0.0.1",
-    )  # announced as ICE host candidates, in this order of preference
+    host: str = "127.0.0.1"  # "::" listens on IPv4 as well, and on IPv4 alone where there is no IPv6
+    port: int = 8081  # one port per process, UDP and TCP; 0 lets the kernel choose (tests)
+    # Announced as ICE host candidates, in this order of preference; IPv6 needs host "::" (or an IPv6 address).
+    addresses: tuple[str, ...] = ("127.0.0.1",)
+    # One DTLS certificate serves all who join in this time; who has joined keeps the one he was told of.
+    certificate_seconds: float = 24 * 3600.0
 
     max_rooms: int = 500
     max_peers_per_room: int = 50
@@ -43,12 +44,26 @@ class MediaConfig:
     # A packet with a known SSRC from an unknown address costs an SRTP authentication before it may move a peer.
     moves_per_second: float = 20.0
     moves_burst: float = 50.0
+    # After a nomination, packets that come late over a path left behind do not move the peer back to it.
+    late_path_seconds: float = 2.0
     max_tracked_sources: int = 4096  # source addresses whose failures are remembered; the oldest is forgotten
     # A handshake takes about ten datagrams, retransmissions some more; each may cost a signature.
     dtls_datagrams_per_second: float = 20.0
     dtls_datagrams_burst: float = 60.0
     dtls_queue: int = 32  # datagrams waiting for OpenSSL; when full the newest is dropped (DTLS retransmits)
     max_addresses_per_peer: int = 8  # ICE-validated source addresses per peer; the oldest is forgotten
+
+    # ICE over TCP on the same port number, for networks that block UDP.
+    tcp: bool = True
+    tcp_connections: int = 2048  # in all; a peer holds max_addresses_per_peer at most
+    tcp_strangers_per_source: int = (
+        32  # without an authenticated check yet: a school behind one NAT is one source
+    )
+    tcp_stranger_seconds: float = 10.0  # until the first authenticated check, else the connection is closed
+    # What may wait for a slow reader: media up to the first (a third of a second at 3 Mb/s; a large keyframe), then
+    # they are left out; what must arrive (STUN, DTLS, RTCP) up to the second, then the connection is closed.
+    tcp_media_bytes: int = 128 * 1024
+    tcp_queue_bytes: int = 256 * 1024
 
     receive_buffer_bytes: int = 4 * 1024 * 1024  # asked of the kernel, which may grant less (see Counters)
     send_buffer_bytes: int = 4 * 1024 * 1024
@@ -228,6 +243,7 @@ class Counters:
     delay_counts: tuple[int, ...]
     delay_sum_seconds: float
     receive_buffer_bytes: int  # what the kernel granted
+    tcp_connections: int = 0
     freezes_in: int = 0  # pictures that came to the server too late, or towards which packets were lost
     freezes_out: int = 0  # receive slots that stood still although their source did not
     freeze_seconds_in: float = 0.0

@@ -17,6 +17,7 @@ from media.rtp import MAX_DATAGRAM, Extras
 from media.srtp import TRAILER, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
+from media.tcp import SlowReader
 
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
 UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
@@ -320,6 +321,9 @@ class Sender:
             view = self._prefixes[size] = self._view[:size]
         try:
             outlet.sendto(view, outlet.address)
+        except SlowReader:
+            self._tally.drop("tcp_slow_reader")
+            return False
         except BlockingIOError:
             self._tally.drop("send_buffer_full")
             return False

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 from collections import OrderedDict
+
+
+def plain_host(host: str) -> str:
+    """An address as its own family writes it: a dual-stack socket shows IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2)."""
+    return host[7:] if host.startswith("::ffff:") and "." in host else host
+
+
+def source_key(host: str) -> str:
+    """Who counts as one source: an IPv4 address, or an IPv6 network of 64 bits, of which everybody owns one or more."""
+    host = plain_host(host)
+    if ":" not in host:
+        return host
+    network = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:8]
+    return socket.inet_ntop(socket.AF_INET6, network + bytes(8))
 
 
 class Bucket:

@@ -17,7 +17,7 @@ from media.ring import PacketRing
 from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
 from media.stream import Stream, Track
-from media.wire import DtlsSession
+from media.wire import DtlsSession, Identity
 
 
 class Peer:
@@ -41,12 +41,14 @@ class Peer:
         "extensions",
         "fingerprints",
         "flowing",
+        "identity",
         "joined_at",
         "joined_wall",
         "last_packet",
         "media_seconds",
         "names_of",
         "needed",
+        "nominated_at",
         "numbered",
         "offer_session",
         "order",
@@ -109,6 +111,8 @@ class Peer:
         self.sendto: Callable[[Any, Any], int] | None = None  # (datagram, address), see Outlet.move
         self.segmentation = True
         self.addresses: dict[Any, None] = {}  # validated by ICE, oldest first
+        self.nominated_at = float("-inf")  # when a check last moved the peer
+        self.identity: Identity | None = None  # the certificate its answers have announced
         self.checked_at = now  # last authenticated check; the join counts as one
         self.created_at = now  # or the last offer before it connected
         self.dtls: DtlsSession | None = None

@@ -81,12 +81,16 @@ class Receiver:
         self._scratch = Scratch()
 
     def on_readable(self) -> int:
-        """Handle up to one batch of datagrams; how many there were.
+        """Handle up to one batch of datagrams of the UDP socket; how many there were."""
+        return self.receive(self._socket.recvfrom_into)
+
+    def receive(self, receive: Callable[[bytearray], tuple[int, Any]]) -> int:
+        """Up to a batch of what `receive(buffer)` returns as (size, address) until it raises BlockingIOError: from the
+        UDP socket, or from one TCP connection (tcp.TcpPath, which is its own address). How many there were.
 
         Media are read first and forwarded stream by stream afterwards: what a subscriber gets of a stream then
         shares the look-ups, the cache lines and, with segmentation, the system call.
         """
-        receive: Callable[[bytearray], tuple[int, Any]] = self._socket.recvfrom_into
         buffer = self._scratch.buffer
         peers = self._transport.by_address
         tally = self._tally

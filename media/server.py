@@ -51,12 +51,13 @@ CONVERSE = Converse()
 
 
 class MediaServer:
-    """One SFU on one UDP port. Everything runs on the loop that called `start`."""
+    """One SFU on one port. Everything runs on the loop that called `start`."""
 
     def __init__(
         self,
         config: MediaConfig,
         sock: socket.socket,
+        listener: socket.socket | None,
         wall_clock: Callable[[], float],
         on_event: Callable[[MediaEvent], None],
     ) -> None:
@@ -79,6 +80,8 @@ class MediaServer:
         self._rounds = Rounds(
             self, config, self._transport, self._sender, self._tally, self._rooms, self._peers
         )
+        if listener is not None:
+            self._transport.listen(listener, self._receiver.receive)
         self._closed = False
         self._wakeups = Wakeups(
             self._loop, sock, self._receiver.on_readable, config.batch_datagrams, config.coalesce_seconds
@@ -92,15 +95,19 @@ class MediaServer:
         wall_clock: Callable[[], float] = time.time,
         on_event: Callable[[MediaEvent], None],
     ) -> MediaServer:
-        """Bind the UDP port and begin to serve. Raises OSError if the port cannot be bound."""
-        sock = kernel.open_port(
-            config.host, config.port, config.receive_buffer_bytes, config.send_buffer_bytes
+        """Bind the port (UDP and TCP) and begin to serve. Raises OSError if it cannot be bound."""
+        sock, listener = kernel.open_ports(
+            config.host,
+            config.port,
+            config.receive_buffer_bytes,
+            config.send_buffer_bytes,
+            tcp=config.tcp,
         )
-        return cls(config, sock, wall_clock, on_event)
+        return cls(config, sock, listener, wall_clock, on_event)
 
     @property
     def port(self) -> int:
-        """The UDP port in use."""
+        """The port in use, UDP and TCP."""
         return self._port
 
     async def join(
@@ -244,6 +251,7 @@ class MediaServer:
             delay_counts=tuple(tally.delay_counts),
             delay_sum_seconds=tally.delay_sum,
             receive_buffer_bytes=0 if self._closed else kernel.receive_buffer(self._socket),
+            tcp_connections=self._transport.connections,
             freezes_in=tally.freezes_in,
             freezes_out=tally.freezes_out,
             freeze_seconds_in=tally.freeze_seconds_in,
@@ -264,6 +272,7 @@ class MediaServer:
         self._wakeups.stop()
         await self._transport.drain(timeout=2)
         self._deliver()
+        self._transport.close()
         self._socket.close()
 
     # What the receive loop hands over (receive.Control).

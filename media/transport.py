@@ -1,21 +1,23 @@
-"""From datagrams to authenticated peers: connectivity checks, DTLS, moved addresses, and the one way out."""
+"""From datagrams to authenticated peers: connectivity checks, DTLS, moved addresses, and the way out to each."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from media import ice
 from media.answer import LocalTransport
 from media.api import MediaConfig
-from media.limits import SourceLimiter
+from media.limits import SourceLimiter, plain_host, source_key
 from media.peer import Peer
 from media.rtp import ParseError
 from media.srtp import Scratch, refusal
 from media.tally import Tally
-from media.wire import DtlsSession, DtlsState, fingerprint_of, make_certificate
+from media.tcp import Read, SlowReader, TcpPath, TcpPort
+from media.wire import DtlsSession, DtlsState, Identity
 
 
 class Transport:
@@ -35,8 +37,9 @@ class Transport:
         self._config = config
         self._tally = tally
         self._on_dtls_change = on_dtls_change
-        self._certificate = make_certificate()
-        self._fingerprint = fingerprint_of(self._certificate)
+        self._tcp: TcpPort | None = None
+        self._rotated_at = monotonic()
+        self._identity = Identity.make()
         self._scratch = Scratch()
         self._by_ufrag: dict[str, Peer] = {}
         self._by_ssrc: dict[int, Peer] = {}
@@ -45,6 +48,22 @@ class Transport:
         )
         self._moves = SourceLimiter(config.moves_per_second, config.moves_burst, config.max_tracked_sources)
         self._ending: set[asyncio.Future[None]] = set()  # DTLS tasks of closed peers that have yet to end
+
+    # The port.
+
+    def listen(self, listener: socket.socket, receive: Callable[[Read], int]) -> None:
+        """Take connections (ICE over TCP) as well; `receive` as in TcpPort."""
+        self._tcp = TcpPort(listener, self._config, self._tally, receive, self._on_path_closed)
+
+    def close(self) -> None:
+        """Close what `listen` opened."""
+        if self._tcp is not None:
+            self._tcp.close()
+
+    @property
+    def connections(self) -> int:
+        """TCP connections open now."""
+        return len(self._tcp.paths) if self._tcp is not None else 0
 
     # The life of a peer.
 
@@ -56,12 +75,28 @@ class Transport:
         peer.checked_at = now
         if peer.send_context is None:
             peer.created_at = now
+        if peer.identity is None:  # it keeps what its first answer announces
+            self._rotate(now)
+            peer.identity = self._identity
         self._by_ufrag[ufrag] = peer
 
     def local(self, peer: Peer) -> LocalTransport:
         """Our side of the transport as the answer tells it."""
         ufrag, password = next(reversed(peer.password_of.items()))
-        return LocalTransport(ufrag, password, self._fingerprint, self._config.addresses, self._port)
+        return LocalTransport(
+            ufrag,
+            password,
+            (peer.identity or self._identity).fingerprint,
+            self._config.addresses,
+            self._port,
+            self._tcp is not None,
+        )
+
+    def _rotate(self, now: float) -> None:
+        """Make a new certificate for those who join from now on, if the present one has served its time."""
+        if now - self._rotated_at >= self._config.certificate_seconds:
+            self._rotated_at = now
+            self._identity = Identity.make()
 
     def remember(self, peer: Peer, ssrc: int) -> None:
         """This peer sends this SSRC; where two claim one, the later is remembered and the other is merely slower
@@ -78,6 +113,9 @@ class Transport:
         for address in peer.addresses:
             if self.by_address.get(address) is peer:
                 del self.by_address[address]
+            if isinstance(address, TcpPath) and self._tcp is not None:
+                # After what is said in farewell on this turn of the loop.
+                asyncio.get_running_loop().call_soon(self._tcp.drop, address)
         if peer.dtls is not None:
             for task in (peer.dtls.task, peer.dtls.pump):
                 if task is not None and not task.done():
@@ -102,7 +140,8 @@ class Transport:
         if peer is None:
             self._tally.drop("stun_unknown_ufrag")
             return
-        source = str(address[0])
+        host, port = _remote(address)
+        source = source_key(host)
         if not self._stun_failures.allowed(source, now):
             self._tally.drop("stun_limited")
             return
@@ -121,9 +160,12 @@ class Transport:
             for old in [u for u in peer.password_of if u != ufrag]:  # the ICE restart has come through
                 del peer.password_of[old]
                 self._by_ufrag.pop(old, None)
-        self.send(ice.respond(check, (source.removeprefix("::ffff:"), address[1]), password), address)
-        if peer.address is None or (check.nominated and address != peer.address):
+        self.send(ice.respond(check, (plain_host(host), port), password), address)
+        if peer.address is None:
             self._move(peer, address)
+        elif check.nominated and address != peer.address:
+            self._move(peer, address)
+            peer.nominated_at = now
 
     def on_dtls(self, peer: Peer, data: bytes, address: Any, now: float) -> None:
         """Feed the peer's DTLS session, which begins with the first datagram."""
@@ -132,7 +174,7 @@ class Transport:
             return
         if peer.dtls is None:
             peer.dtls = DtlsSession(
-                self._certificate,
+                (peer.identity or self._identity).certificate,
                 peer.fingerprints,
                 lambda out: self.send(out, peer.address),
                 lambda session: self._on_dtls_change(peer, session),
@@ -146,22 +188,41 @@ class Transport:
     def find_by_ssrc(self, ssrc: int, address: Any, now: float) -> Peer | None:
         """The peer that sends this SSRC, if the source may still cause authentication work."""
         peer = self._by_ssrc.get(ssrc)
-        source = str(address[0])
+        source = source_key(_remote(address)[0])
         if peer is None or not self._moves.allowed(source, now):
             return None
         self._moves.charge(source, now)
         return peer
 
     def on_moved(self, peer: Peer, address: Any, now: float) -> None:
-        """The client's address changed (a NAT rebinding, another network); libsrtp has excluded replays."""
+        """The client's address changed (a NAT rebinding, another network); libsrtp has excluded replays.
+
+        What comes late over the path that the client has just left by nomination does not lead back to it.
+        """
+        if address in peer.addresses and now - peer.nominated_at < self._config.late_path_seconds:
+            return
         if self._validate(peer, address, now):
             self._move(peer, address)
 
     def _move(self, peer: Peer, address: Any) -> None:
-        peer.move(address, self._socket.sendto)
+        if isinstance(address, TcpPath):
+            peer.move(address, address.sendto, segmentation=False)
+        else:
+            peer.move(address, self._socket.sendto)
+
+    def _on_path_closed(self, path: TcpPath) -> None:
+        """An address has gone away, not a peer: he goes on where he was seen last, or comes back with a check."""
+        peer = self.by_address.pop(path, None)
+        if peer is None:
+            return
+        peer.addresses.pop(path, None)
+        if peer.address is path and peer.addresses:
+            self._move(peer, next(reversed(peer.addresses)))
 
     def _validate(self, peer: Peer, address: Any, now: float) -> bool:
         """Let datagrams from `address` be the peer's; False if another live peer is using it."""
+        if isinstance(address, TcpPath) and (self._tcp is None or not self._tcp.adopt(address, peer)):
+            return False
         holder = self.by_address.get(address)
         if holder is not None and holder is not peer:
             if holder.address == address and now - holder.last_packet < self._config.media_silence_seconds:
@@ -172,6 +233,8 @@ class Transport:
                 oldest = next(a for a in peer.addresses if a != peer.address)
                 del peer.addresses[oldest]
                 self.by_address.pop(oldest, None)
+                if isinstance(oldest, TcpPath) and self._tcp is not None:
+                    self._tcp.drop(oldest, "tcp_too_many_of_peer")
             peer.addresses[address] = None
         self.by_address[address] = peer
         return True
@@ -181,7 +244,14 @@ class Transport:
     def send(self, data: bytes | memoryview, address: Any) -> bool:
         """One datagram; False (and counted) if the kernel did not take it."""
         try:
-            self._socket.sendto(data, address)
+            if isinstance(address, TcpPath):
+                address.keep(data)
+            else:
+                self._socket.sendto(data, address)
+        except SlowReader:
+            if self._tcp is not None:
+                self._tcp.drop(address, "tcp_stuck")
+            return False
         except BlockingIOError:
             self._tally.drop("send_buffer_full")
             return False
@@ -199,3 +269,9 @@ class Transport:
             elif self.send(self._scratch.view[:size], peer.address):
                 self._tally.packets_out += 1
                 self._tally.bytes_out += size
+
+
+def _remote(address: Any) -> tuple[str, int]:
+    """Host and port of a datagram's source, or of a connection's other end."""
+    host, port, *_ = address.remote if isinstance(address, TcpPath) else address
+    return host, port

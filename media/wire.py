@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -53,6 +54,20 @@ def make_certificate() -> RTCCertificate:
 def fingerprint_of(certificate: RTCCertificate) -> str:
     """The SHA-256 fingerprint as SDP writes it."""
     return next(f.value for f in certificate.getFingerprints() if f.algorithm == "sha-256")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate and the fingerprint under which the answer announces it."""
+
+    certificate: RTCCertificate
+    fingerprint: str
+
+    @classmethod
+    def make(cls) -> Identity:
+        """A fresh one."""
+        certificate = make_certificate()
+        return cls(certificate, fingerprint_of(certificate))
 
 
 class DtlsState(Enum):

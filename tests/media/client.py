@@ -163,6 +163,32 @@ def rtp(
     )
 
 
+class _Stream(asyncio.Protocol):
+    """ICE over TCP: frames of RFC 4571 to and from the client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._data = b""
+        self.transport: asyncio.Transport | None = None
+        self.closed = asyncio.Event()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        while len(self._data) >= 2 and len(self._data) >= (end := 2 + int.from_bytes(self._data[:2], "big")):
+            frame, self._data = self._data[2:end], self._data[end:]
+            self._client.datagram_received(frame, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+    def send(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(len(data).to_bytes(2, "big") + data)
+
+
 class _Link:
     """The duck-typed ICE transport of the client's RTCDtlsTransport."""
 
@@ -206,6 +232,7 @@ class Client(asyncio.DatagramProtocol):
         self._early: list[bytes] = []  # media that overtook the end of the handshake
         self.dtls = RTCDtlsTransport(self._link, [self.certificate])  # type: ignore[arg-type]
         self._transport: asyncio.DatagramTransport | None = None
+        self.stream: _Stream | None = None  # what it sends over, if it is TCP
 
     # Signalling and connection.
 
@@ -229,19 +256,30 @@ class Client(asyncio.DatagramProtocol):
             line[len(name) + 3 :] for line in self.answer.splitlines() if line.startswith(f"a={name}:")
         )
 
-    async def open(self) -> None:
-        """A new local port (also later: then the client has moved)."""
+    async def open(self, *, tcp: bool = False, host: str = "127.0.0.1") -> None:
+        """A new local port (also later: then the client has moved, and what it had before is closed)."""
+        self.hang_up()
+        loop = asyncio.get_running_loop()
+        if tcp:
+            _, self.stream = await loop.create_connection(lambda: _Stream(self), host, self.server.port)
+        else:
+            self._transport, _ = await loop.create_datagram_endpoint(
+                lambda: self, remote_addr=(host, self.server.port)
+            )
+
+    def hang_up(self) -> None:
+        """Close what it sends over."""
         if self._transport is not None:
             self._transport.close()
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, remote_addr=("127.0.0.1", self.server.port)
-        )
+        if self.stream is not None and self.stream.transport is not None:
+            self.stream.transport.close()
+        self._transport = self.stream = None
 
     @property
     def local_address(self) -> tuple[str, int]:
-        assert self._transport is not None
-        host, port = self._transport.get_extra_info("sockname")
+        transport = self._transport if self.stream is None else self.stream.transport
+        assert transport is not None
+        host, port, *_ = transport.get_extra_info("sockname")
         return host, port
 
     async def check(
@@ -263,9 +301,9 @@ class Client(asyncio.DatagramProtocol):
         assert response.check_message_integrity(key)
         return response
 
-    async def connect(self) -> Client:
+    async def connect(self, *, tcp: bool = False, host: str = "127.0.0.1") -> Client:
         await self.join()
-        await self.open()
+        await self.open(tcp=tcp, host=host)
         await self.check()
         await self.handshake()
         return self
@@ -283,8 +321,7 @@ class Client(asyncio.DatagramProtocol):
         """Vanish without a word."""
         if self.dtls._task is not None:
             self.dtls._task.cancel()
-        if self._transport is not None:
-            self._transport.close()
+        self.hang_up()
 
     async def say_goodbye(self) -> None:
         """close_notify, as a browser's pc.close() sends it."""
@@ -293,8 +330,11 @@ class Client(asyncio.DatagramProtocol):
     # Sending.
 
     def raw(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.sendto(data)
+        if self.stream is not None:
+            self.stream.send(data)
+        else:
+            assert self._transport is not None
+            self._transport.sendto(data)
 
     def protect(self, packet: bytes) -> bytes:
         return bytes(self.dtls._tx_srtp.protect(packet))

@@ -46,10 +46,19 @@ class World:
                 except TimeoutError:
                     continue
 
-    async def join(self, participant: str, *, room: str = "room", peer: str = "", slots: int = 1) -> Client:
+    async def join(
+        self,
+        participant: str,
+        *,
+        room: str = "room",
+        peer: str = "",
+        slots: int = 1,
+        tcp: bool = False,
+        host: str = "127.0.0.1",
+    ) -> Client:
         client = caller(self.server, participant, room=room, peer=peer, slots=slots)
         self.clients.append(client)
-        return await client.connect()
+        return await client.connect(tcp=tcp, host=host)
 
 
 MakeWorld: TypeAlias = Callable[..., Awaitable[World]]

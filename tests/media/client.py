@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -261,7 +262,11 @@ class Client(asyncio.DatagramProtocol):
         self.hang_up()
         loop = asyncio.get_running_loop()
         if tcp:
-            _, self.stream = await loop.create_connection(lambda: _Stream(self), host, self.server.port)
+            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)  # before connecting: no larger window
+            await loop.sock_connect(sock, (host, self.server.port))
+            _, self.stream = await loop.create_connection(lambda: _Stream(self), sock=sock)
         else:
             self._transport, _ = await loop.create_datagram_endpoint(
                 lambda: self, remote_addr=(host, self.server.port)

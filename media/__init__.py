@@ -42,6 +42,7 @@ HOT_PATH: tuple[str, ...] = (
     "media.outlet",
     "media.pace",
     "media.receive",
+    "media.recorder",
     "media.replay",
     "media.rewrite",
     "media.ring",

@@ -88,6 +88,9 @@ class MediaConfig:
     )
     feedback_seconds: float = 0.1  # transport-wide feedback to publishers
     report_seconds: float = 1.0  # sender and receiver reports
+    # The flight recorder: 24 bytes for each received packet and each decision, so about a minute of ten rooms of two
+    # with video; 0 switches it off.
+    recorder_bytes: int = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from media import wire
 from media.downlink import SENT_MASK
 from media.outlet import Former, Outlet
+from media.recorder import Kind as Recorded
 from media.replay import since
 from media.rtp import MAX_DATAGRAM, Extras
 from media.srtp import TRAILER, refusal
@@ -233,7 +234,10 @@ class Sender:
                     described[number] = rewriter.describe(packet)
                 said = described[number]
                 if said is not None:
-                    if not rewriter.leaves_out(said, timestamp):
+                    left_out = rewriter.leaves_out(said, timestamp)
+                    if left_out:
+                        outlet.note(Recorded.LEFT_OUT, packet[5], 0, number & 0xFFFFFFFF)
+                    if not left_out:
                         marker = rewriter.marker(said, marker)
                     elif numbers.swallow(number):
                         continue
@@ -373,6 +377,7 @@ class Sender:
         if not keyframe:
             return
         later = since(stream, keyframe[-1][0] + 1, now)
+        outlet.note(Recorded.REPLAYED, now, stream.serial, later is not None)
         packets = keyframe + (later or [])
         if not outlet.begin(stream, packets[0][0], packets[-1][1], packets[0][3], now, packets[0][4]):
             self._tally.drop("codec_not_accepted")

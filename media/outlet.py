@@ -12,6 +12,8 @@ from media.codec import VP8
 from media.downlink import Downlink
 from media.limits import Bucket
 from media.pace import Recent, Watch
+from media.recorder import Kind as Recorded
+from media.recorder import Recorder
 from media.rewrite import Rewriter
 from media.rtp import ExtensionIds, Extras
 from media.sequence import SequenceMap
@@ -75,6 +77,7 @@ class Outlet:
         "payload_type",
         "payload_types",
         "plis",
+        "recorder",
         "replayed",
         "report_middle",
         "report_sent_at",
@@ -88,6 +91,7 @@ class Outlet:
         "rtx_ssrc",
         "segmentation",
         "sendto",
+        "serial",
         "source_ssrc",
         "ssrc",
         "stream",
@@ -164,6 +168,8 @@ class Outlet:
         self.granted = 99  # the allocator's last choice
         self.paused = False  # by the allocator, for want of bandwidth
         self.judged_at = 0.0  # when the allocator last changed its mind about that
+        self.recorder: Recorder | None = None
+        self.serial = 0  # under which the recorder knows this slot
 
     def open(
         self,
@@ -205,7 +211,7 @@ class Outlet:
     def detach(self, now: float) -> None:
         """Show nobody."""
         if self.track is not None:
-            self.track.unsubscribe(self)
+            self.track.unsubscribe(self, now)
             self.track = None
             self.wait(now)
 
@@ -214,6 +220,11 @@ class Outlet:
         """Nothing is forwarded before there is something a decoder can start with."""
         return self.stream is None
 
+    def note(self, kind: Recorded, now: float, a: int = 0, b: int = 0, c: int = 0) -> None:
+        """Tell the flight recorder, where there is one."""
+        if self.recorder is not None:
+            self.recorder.event(kind, self.serial, now, a, b, c)
+
     def wait(self, now: float) -> None:
         """Hold everything back until there is something a decoder can start with: any audio packet, a keyframe."""
         if self.stream is not None:
@@ -221,6 +232,7 @@ class Outlet:
                 self.stream.drop(self)
             self.stream = None
             self.paused_at = now
+            self.note(Recorded.WAITING, now)
             self.resent.clear()
             self.replayed = {}
             self.former = None
@@ -270,6 +282,7 @@ class Outlet:
             self.timestamp_offset = self.last_timestamp + max(1, int(elapsed * stream.clock_rate)) - timestamp
         self.source_ssrc = stream.ssrc
         self.stream = stream
+        self.note(Recorded.BEGUN, now, stream.serial, source & 0xFFFFFFFF, self.numbers.highest + 1 & 0xFFFF)
         return True
 
     def _continue_pictures(self, before: Stream | None, payload: bytes) -> None:

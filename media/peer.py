@@ -13,6 +13,7 @@ from media.downlink import Downlink
 from media.feedback import ArrivalLog
 from media.limits import Bucket
 from media.outlet import Outlet
+from media.recorder import Recorder
 from media.ring import PacketRing
 from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
@@ -61,6 +62,7 @@ class Peer:
         "plan",
         "purpose",
         "receive_context",
+        "recorder",
         "remote_ufrag",
         "repair_types",
         "repairs",
@@ -69,6 +71,7 @@ class Peer:
         "segmentation",
         "send_context",
         "sendto",
+        "serial",
         "session_number",
         "shown",
         "shown_sources",
@@ -146,6 +149,8 @@ class Peer:
         self.sources: dict[
             str, Source
         ] = {}  # by mid, as the client said; also for m-lines that are still to come
+        self.recorder: Recorder | None = None
+        self.serial = 0  # under which the recorder knows it
         self.rtt = 0.0  # towards this client; 0 until a report tells
         self.apply(plan, now)
 
@@ -256,6 +261,8 @@ class Peer:
         if known is not None:
             known.payload_type = payload_type
             known.codec = codec
+            if self.recorder is not None:
+                self.recorder.stream(self, known)
             track.add(known, now)  # everybody starts anew, with the other codec
             return None
         if not track.rids:
@@ -275,6 +282,8 @@ class Peer:
         stream = Stream(track, ssrc, payload_type, codec, ring, rid, now)
         self.streams[ssrc] = stream
         self.ssrcs.add(ssrc)
+        if self.recorder is not None:
+            self.recorder.stream(self, stream)
         track.add(stream, now)
         return None
 

@@ -99,7 +99,7 @@ def _video(stats: StreamStats) -> float:
     if stats.height and stats.best_height > stats.height:
         lines = log(stats.best_height / stats.height, 2)  # a step of simulcast halves them
         coding -= min(2.0, 0.9 * lines)
-    if stats.height and stats.frame_rate > 0 and stats.bitrate_bps > 0:
+    if stats.height and stats.frame_rate >= 0.1 and stats.bitrate_bps >= 1:
         pixels = stats.height * stats.height * 16 / 9
         density = stats.bitrate_bps / (pixels * stats.frame_rate)
         coding -= min(BLOCKS, max(0.0, log(STARVED / density, 4)))

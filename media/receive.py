@@ -13,6 +13,7 @@ from media.api import DELAY_EDGES
 from media.codec import VP8
 from media.forward import Sender
 from media.peer import Peer
+from media.recorder import FIRST, KEYFRAME, PACKET, Recorder
 from media.replay import Opening
 from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, Extras, ParseError
 from media.srtp import Scratch, refusal
@@ -60,7 +61,17 @@ class Control(Protocol):
 class Receiver:
     """Owns the socket's receiving side. `on_readable` is the whole hot path."""
 
-    __slots__ = ("_batch", "_control", "_queued", "_scratch", "_sender", "_socket", "_tally", "_transport")
+    __slots__ = (
+        "_batch",
+        "_control",
+        "_note",
+        "_queued",
+        "_scratch",
+        "_sender",
+        "_socket",
+        "_tally",
+        "_transport",
+    )
 
     def __init__(
         self,
@@ -70,8 +81,10 @@ class Receiver:
         transport: Arrivals,
         control: Control,
         sender: Sender,
+        recorder: Recorder | None = None,
     ) -> None:
         self._socket = sock
+        self._note = recorder.note if recorder is not None else None
         self._sender = sender
         self._queued: list[Stream] = []  # streams with packets in their queues, in order of arrival
         self._batch = batch
@@ -284,6 +297,7 @@ class Receiver:
         payload = bytes(data[start:end])
         packet = (number, timestamp, marker, payload, extras, now)
         ring = stream.ring
+        key = 0
         if ring is not None:
             if not ring.store(packet):
                 tally.drop("rtp_duplicate")
@@ -298,6 +312,7 @@ class Receiver:
                 stream.frame = timestamp
                 ring.trim(number, now)
                 if stream.codec.keyframe(payload, 0, end - start):
+                    key = KEYFRAME
                     stream.keyframe_wanted = False
                     if stream.codec is VP8:
                         self._measure(stream, payload, now)
@@ -305,6 +320,10 @@ class Receiver:
                         stream.opening = Opening(timestamp, now)
             if stream.opening is not None and stream.opening.timestamp == timestamp:
                 stream.opening.add(packet)
+        if self._note is not None:
+            if not self._queued:
+                key |= FIRST
+            self._note(now, stream.serial, timestamp, number & 0xFFFFFFFF, end - start, PACKET, marker | key)
         if stream.outlets:
             if not stream.queue:
                 self._queued.append(stream)

@@ -12,6 +12,8 @@ from media.api import LayersWanted, LeaveReason, MediaConfig, MediaEvent, SlotPa
 from media.forward import Sender
 from media.pace import Stalls
 from media.peer import Peer
+from media.recorder import Kind as Recorded
+from media.recorder import Recorder
 from media.room import Room
 from media.tally import Tally
 from media.transport import Transport
@@ -48,7 +50,9 @@ class Rounds:
         tally: Tally,
         rooms: Mapping[str, Room],
         peers: Mapping[int, Peer],
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._house = house
         self._config = config
         self._transport = transport
@@ -78,12 +82,17 @@ class Rounds:
         now = monotonic()
         stalled = now - self._ticked_at > STALL
         self._ticked_at = now
-        self.stalls.tick(now, TICK)
+        late = self.stalls.tick(now, TICK)
         if not self._peers:
             self.stalls.pause()
         self._ticks += 1
         feedback_every = max(1, round(self._config.feedback_seconds / TICK))
         report_every = max(1, round(self._config.report_seconds / TICK))
+        if self._recorder is not None:
+            if late:
+                self._recorder.event(Recorded.STALL, 0, now, int(late * 1000))
+            if self._ticks % report_every == 0:
+                self._recorder.drops(self._tally.drops, now)
         for peer in self._peers.values():
             if peer.send_context is None:
                 continue
@@ -102,6 +111,8 @@ class Rounds:
                 self._allocate(peer, now, turn % AIM_TICKS == 0)
             if turn % report_every == 0:
                 self._transport.send_rtcp(peer, reports.reports(peer, now))
+                if self._recorder is not None:
+                    self._recorder.look(peer, now)
         if self._ticks % SPEAKER_TICKS == 0:
             self._listen()
         if self._ticks % DYNACAST_TICKS == 0:
@@ -133,6 +144,7 @@ class Rounds:
         if anew:
             changed, peer.needed = allocate.apply(outlets, downlink, now, self._rooms[peer.room_id].latest)
             for outlet in changed:
+                outlet.note(Recorded.PAUSED, now, outlet.paused)
                 self._house.emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
         if downlink.wants_probe(peer.needed, now):
             probed = next((o for o in outlets if o.kind == "video" and o.track is not None), None)

@@ -33,6 +33,8 @@ from media.forward import Sender
 from media.fragment import parse_fragment, write_fragment
 from media.peer import Peer
 from media.receive import Receiver
+from media.recorder import Kind as Recorded
+from media.recorder import Recorder
 from media.room import Room
 from media.rounds import Rounds
 from media.rtp import ParseError
@@ -73,12 +75,13 @@ class MediaServer:
         self._peers: dict[int, Peer] = {}  # by join order
         self._next_order = 0
         self._transport = Transport(sock, config, self._tally, self._on_dtls_change)
+        self._recorder = Recorder(config.recorder_bytes) if config.recorder_bytes else None
         self._sender = Sender(sock, self._tally, config.segmentation and kernel.segments(sock))
         self._receiver = Receiver(
-            sock, config.batch_datagrams, self._tally, self._transport, self, self._sender
+            sock, config.batch_datagrams, self._tally, self._transport, self, self._sender, self._recorder
         )
         self._rounds = Rounds(
-            self, config, self._transport, self._sender, self._tally, self._rooms, self._peers
+            self, config, self._transport, self._sender, self._tally, self._rooms, self._peers, self._recorder
         )
         if listener is not None:
             self._transport.listen(listener, self._receiver.receive)
@@ -150,6 +153,8 @@ class MediaServer:
         else:
             peer.apply(decided, now)
         peer.purpose = purpose
+        if self._recorder is not None:
+            self._recorder.peer(peer)
         if peer.remote_ufrag != offer.ice_ufrag:
             self._transport.renew_credentials(peer, offer.ice_ufrag, now)
         if peer.send_context is not None:
@@ -189,6 +194,7 @@ class MediaServer:
         outlet = peer.outlets.get(mid) if peer is not None else None
         if outlet is not None and outlet.wanted != height:
             outlet.wanted = height
+            outlet.note(Recorded.WANTED, monotonic(), 0xFFFFFFFF if height is None else height)
             if outlet.track is not None:
                 now = monotonic()
                 outlet.track.choose(outlet, now)
@@ -226,6 +232,14 @@ class MediaServer:
         for stats in found:
             self._tally.quality_counts[stats.score - 1] += 1
         return found
+
+    async def record(self, room_id: str) -> bytes | None:
+        """What the flight recorder has of a room that runs or has lately ended, as recorder.py documents it; None
+        for any other room, or without a recorder. The loop goes on meanwhile."""
+        if self._recorder is None:
+            return None
+        snapshot = self._recorder.take(room_id, self._wall_clock() - monotonic())
+        return await asyncio.to_thread(snapshot.write) if snapshot is not None else None
 
     def slots(self, room_id: str, peer_id: str) -> SlotsChanged | None:
         """The current content of a peer's receive slots, as the latest SlotsChanged told it."""
@@ -291,6 +305,7 @@ class MediaServer:
         peer.flowing = True
         peer.joined_at = now
         peer.joined_wall = self._wall_clock()
+        self._record(Recorded.JOINED, peer, now)
         self.emit(PeerJoined(peer.room_id, peer.participant_id, peer.peer_id, peer.joined_wall))
         # Not from within the packet's own way: the fan-out lists change after this batch.
         self._loop.call_soon(self.arrange, peer.room_id, now)
@@ -361,6 +376,8 @@ class MediaServer:
         del room.peers[peer.peer_id]
         if not room.peers:
             del self._rooms[peer.room_id]
+            if self._recorder is not None:
+                self._recorder.ended(peer.room_id)
         self.emit(PeerClosed(peer.room_id, peer.participant_id, peer.peer_id, reason))
         if not self._closed:
             self.arrange(peer.room_id, now)
@@ -370,6 +387,7 @@ class MediaServer:
         if not peer.flowing:
             return
         peer.flowing = False
+        self._record(Recorded.LEFT, peer, now)
         peer.media_seconds += max(0.0, peer.last_packet - peer.joined_at)
         at = self._wall_clock() - (now - peer.last_packet)
         self.emit(
@@ -384,10 +402,16 @@ class MediaServer:
             for outlet in room.fresh():
                 self._sender.replay(outlet, self._config.keyframe_cache_seconds, now)
             for peer in changed:
+                if self._recorder is not None:
+                    self._recorder.shown(room, peer, now)
                 self.emit(SlotsChanged(room_id, peer.peer_id, peer.slots()))
             self._rounds.tell_layers(room, now)
 
     # Events.
+
+    def _record(self, kind: Recorded, peer: Peer, now: float) -> None:
+        if self._recorder is not None:
+            self._recorder.event(kind, peer.serial, now)
 
     def emit(self, event: MediaEvent) -> None:
         """Deliver an event in the loop's next turn, in the order in which they came."""

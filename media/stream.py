@@ -10,6 +10,7 @@ from media.dynacast import Announced
 from media.layers import Scalable, alive, best_first, inner_limit, pick
 from media.nack import MissingPackets
 from media.pace import Pace, Recent
+from media.recorder import Kind as Recorded
 from media.replay import Opening
 from media.ring import PacketRing
 from media.rtp import Extras
@@ -52,10 +53,11 @@ class Track:
         self.outlets = (*self.outlets, outlet)
         self.choose(outlet, now)
 
-    def unsubscribe(self, outlet: Outlet) -> None:
+    def unsubscribe(self, outlet: Outlet, now: float) -> None:
         """The outlet gets nothing more from here."""
         self.outlets = tuple(o for o in self.outlets if o is not outlet)
         outlet.target = None
+        outlet.note(Recorded.TARGET, now)
         for stream in self.streams:
             stream.drop(outlet)
 
@@ -78,6 +80,7 @@ class Track:
                 outlet.former = None
             if outlet.target is stream:
                 outlet.target = None
+                outlet.note(Recorded.TARGET, now)
         self._changed(now)
 
     def sort(self, now: float) -> None:
@@ -102,6 +105,7 @@ class Track:
         if target is before:
             return
         outlet.target = target
+        outlet.note(Recorded.TARGET, now, target.serial if target is not None else 0)
         if before is not None and outlet.stream is not before:
             before.drop(outlet)
         if target is not None and outlet.stream is not target:
@@ -152,6 +156,7 @@ class Stream:
         "rid",
         "ring",
         "scalable",
+        "serial",
         "ssrc",
         "track",
         "transit",
@@ -173,6 +178,7 @@ class Stream:
         self.alive_at = now  # when new packets were last noticed, and how many there were then
         self.alive_packets = 0
         self.ssrc = ssrc
+        self.serial = 0  # under which the recorder knows it
         self.payload_type = payload_type
         self.codec = codec
         self.clock_rate = codec.clock_rate

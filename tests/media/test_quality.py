@@ -210,6 +210,7 @@ async def test_loss_told_by_the_receiver_is_his_downlink(world: World) -> None:
         zoe.send_rtcp(write_receiver_report(1, (ReportBlock(slot.ssrc, 128, 50, 100, 0, 0, 0),)))
     for sequence in range(20, 200):  # the bit rate is measured from one second's report to the next
         speak(ann, sequence)
+        speak(zoe, sequence)  # or her own silence would be the cause
         if judged(world, "zoe") == "downlink":
             break
         await zoe.until(lambda n=sequence: any(p.payload == b"opus-%d" % n for p in zoe.rtp))  # type: ignore[misc]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -19,6 +20,7 @@ from media.api import (
     PeerJoined,
     PeerLeft,
     PresenceSample,
+    Purpose,
     SlotPaused,
     SlotsChanged,
     SpeakerChanged,
@@ -30,7 +32,7 @@ from server.chat import actions as chat
 from server.chat.model import ChatMessage
 from server.chat.model import History as ChatPage
 from signaling import rooms
-from signaling.admission import Refused, Standing, admit, look_again
+from signaling.admission import Admitted, Refused, Standing, admit, look_again
 from signaling.connection import Connection
 from signaling.counters import Counters
 from signaling.messages import (
@@ -59,7 +61,7 @@ from signaling.messages import (
 from signaling.observer import Observer
 from signaling.presence import TRANSIENT, Attendance, AttendanceActions, PresenceSink
 from signaling.receive import identifier
-from signaling.rooms import Dismiss, Effects, HoldMedia, LeaveMedia, Room, Tell
+from signaling.rooms import Dismiss, Door, Effects, HoldMedia, LeaveMedia, Room, Tell
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +75,17 @@ LOOK_AGAIN = 5.0  # seconds between looks at how the session of a live room stan
 class Sfu(Protocol):
     """What the rooms want of the media plane."""
 
-    async def join(self, *, room_id: str, participant_id: str, peer_id: str, offer_sdp: str) -> str: ...
+    async def join(
+        self,
+        *,
+        room_id: str,
+        participant_id: str,
+        peer_id: str,
+        offer_sdp: str,
+        purpose: Purpose = ...,
+    ) -> str: ...
+
+    def patch_ice(self, room_id: str, peer_id: str, fragment: str) -> str | None: ...
 
     def leave(self, room_id: str, peer_id: str, reason: LeaveReason) -> None: ...
 
@@ -126,22 +138,15 @@ class Hub:
             return False
         except TRANSIENT as trouble:
             return self._unavailable(connection, session_id, trouble)
-        live = self._live.get(session_id)
-        if live is None:
-            room = rooms.opened(admitted.standing.card, admitted.people)
-            live = self._live[session_id] = LiveRoom(room, admitted.standing)
-        live.users += 1
         try:
-            async with live.voice:  # no line may be stored between the history and the seat
-                page = await chat.recent(self._ctx, session_id)
-                if self._sent_away(connection):
-                    return False
-                self._seat(connection, session_id, live, admitted.room_pass.user_id, hello.resume, page)
+            with self.visiting(session_id, admitted) as live:
+                async with live.voice:  # no line may be stored between the history and the seat
+                    page = await chat.recent(self._ctx, session_id)
+                    if self._sent_away(connection):
+                        return False
+                    self._seat(connection, session_id, live, admitted.room_pass.user_id, hello.resume, page)
         except TRANSIENT as trouble:
             return self._unavailable(connection, session_id, trouble)
-        finally:
-            live.users -= 1
-            self._forget(session_id)
         return True
 
     def _sent_away(self, connection: Connection) -> bool:
@@ -275,6 +280,32 @@ class Hub:
             return
         live.connections.pop(connection.id, None)
         self._step(session_id, rooms.vacate(live.room, connection.id))
+
+    # ------------------------------------------------------------ doors beside the socket (doors.py)
+
+    @property
+    def accepting(self) -> bool:
+        """Whether new media may come in."""
+        return not self._draining and self.sink.accepting
+
+    @contextlib.contextmanager
+    def visiting(self, session_id: UUID, admitted: Admitted) -> Iterator[LiveRoom]:
+        """The live room, which is not forgotten while somebody waits in it."""
+        live = self._live.get(session_id)
+        if live is None:
+            room = rooms.opened(admitted.standing.card, admitted.people)
+            live = self._live[session_id] = LiveRoom(room, admitted.standing)
+        live.users += 1
+        try:
+            yield live
+        finally:
+            live.users -= 1
+            self._forget(session_id)
+
+    def walk_in(self, session_id: UUID, user_id: UUID, door: Door) -> None:
+        """Media that came without a socket are in the room."""
+        if (live := self._live.get(session_id)) is not None:
+            self._step(session_id, rooms.walk_in(live.room, user_id, door))
 
     # ------------------------------------------------------------ the SFU
 

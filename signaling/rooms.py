@@ -29,6 +29,17 @@ from signaling.messages import (
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """A peer that a person has beside the socket: a WHIP publication, or a WHEP view. ``seen``: its packets flow."""
+
+    peer_id: str
+    publishes: bool
+    audio: bool = False
+    video: bool = False
+    seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Seat:
     """One person's place. ``connection`` is the open socket's id; ``peer_id`` names their media at the SFU.
 
@@ -50,6 +61,17 @@ class Seat:
     slots: tuple[SlotView, ...] = ()
     paused: frozenset[str] = frozenset()
     layers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    doors: tuple[Door, ...] = ()
+
+    @property
+    def present(self) -> bool:
+        """The SFU sees packets of this person, whichever way they come."""
+        return self.seen or any(door.seen for door in self.doors)
+
+    @property
+    def cleared(self) -> Seat:
+        """The place without socket and media of its own; what came by other doors stays."""
+        return Seat(self.user_id, self.name, self.role, doors=self.doors)
 
     @property
     def news(self) -> tuple[Outbound, ...]:
@@ -63,11 +85,13 @@ class Seat:
 
     @property
     def participant(self) -> Participant:
-        if self.seen:
+        if self.present:
             state = Presence.PRESENT
         else:
             state = Presence.AWAY if self.connection is None else Presence.CONNECTED
-        return Participant(self.user_id, self.name, self.role, state, self.audio, self.video, self.screen)
+        audio = self.audio or any(door.audio and door.seen for door in self.doors)
+        video = self.video or any(door.video and door.seen for door in self.doors)
+        return Participant(self.user_id, self.name, self.role, state, audio, video, self.screen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +105,7 @@ class Room:
 
     @property
     def empty(self) -> bool:
-        return all(seat.connection is None and not seat.in_media for seat in self.seats.values())
+        return all(s.connection is None and not s.in_media and not s.doors for s in self.seats.values())
 
 
 # ---------------------------------------------------------------- effects
@@ -138,6 +162,10 @@ def by_peer(room: Room, peer_id: str) -> Seat | None:
     return next((seat for seat in room.seats.values() if seat.peer_id == peer_id), None)
 
 
+def by_door(room: Room, peer_id: str) -> Seat | None:
+    return next((s for s in room.seats.values() if any(d.peer_id == peer_id for d in s.doors)), None)
+
+
 # ---------------------------------------------------------------- what can happen
 
 
@@ -157,7 +185,7 @@ def sit(room: Room, user_id: UUID, connection: str, resume: str | None) -> tuple
     else:
         if seat.peer_id is not None and seat.in_media:
             effects.append(LeaveMedia(seat.peer_id, LeaveReason.REPLACED))
-        seat = Seat(seat.user_id, seat.name, seat.role, connection=connection, peer_id=connection)
+        seat = replace(seat.cleared, connection=connection, peer_id=connection)
     if room.speaker is not None and room.speaker != user_id:
         effects.append(Tell(connection, Speaking(room.speaker)))
     room, told = _put(room, seat, but=connection)
@@ -170,7 +198,7 @@ def vacate(room: Room, connection: str) -> tuple[Room, Effects]:
     if seat is None:
         return room, ()
     if not seat.in_media:
-        return _put(room, Seat(seat.user_id, seat.name, seat.role))
+        return _put(room, seat.cleared)
     room, told = _put(room, replace(seat, connection=None))
     return room, (*told, HoldMedia(seat.peer_id or ""))
 
@@ -181,7 +209,7 @@ def leave(room: Room, connection: str) -> tuple[Room, Effects]:
     if seat is None:
         return room, ()
     media: Effects = (LeaveMedia(seat.peer_id, LeaveReason.LEFT),) if seat.peer_id and seat.in_media else ()
-    room, told = _put(room, Seat(seat.user_id, seat.name, seat.role))
+    room, told = _put(room, seat.cleared)
     return room, (*media, *told, Dismiss(connection, Ending.LEFT, Close.LEFT))
 
 
@@ -192,7 +220,7 @@ def let_go(room: Room, peer_id: str) -> tuple[Room, Effects]:
         return room, ()
     if seat.seen:
         return room, (HoldMedia(peer_id),)
-    room, told = _put(room, Seat(seat.user_id, seat.name, seat.role))
+    room, told = _put(room, seat.cleared)
     return room, (LeaveMedia(peer_id, LeaveReason.MEDIA_SILENCE), *told)
 
 
@@ -204,8 +232,22 @@ def answered(room: Room, connection: str, peer_id: str) -> tuple[Room, Effects]:
     return _put(room, replace(seat, in_media=True))
 
 
+def walk_in(room: Room, user_id: UUID, door: Door) -> tuple[Room, Effects]:
+    """The SFU accepted a person's offer that came by WHIP or WHEP, beside the socket if there is one.
+
+    One publication at a time: a new one ends the former, so that an encoder that crashed need not wait for its ghost.
+    """
+    seat = room.seats[user_id]
+    former = [d.peer_id for d in seat.doors if d.publishes and door.publishes]
+    room, told = _put(room, replace(seat, doors=(*seat.doors, door)))
+    return room, (*(LeaveMedia(peer_id, LeaveReason.REPLACED) for peer_id in former), *told)
+
+
 def media_seen(room: Room, peer_id: str, seen: bool) -> tuple[Room, Effects]:
     """Packets of the peer began or ceased to flow."""
+    if (owner := by_door(room, peer_id)) is not None:
+        doors = tuple(replace(d, seen=seen) if d.peer_id == peer_id else d for d in owner.doors)
+        return _hush(*_put(room, replace(owner, doors=doors)))
     seat = by_peer(room, peer_id)
     if seat is None or seat.seen == seen:
         return room, ()
@@ -214,11 +256,14 @@ def media_seen(room: Room, peer_id: str, seen: bool) -> tuple[Room, Effects]:
 
 def media_closed(room: Room, peer_id: str) -> tuple[Room, Effects]:
     """The SFU has let the peer go: the client must offer again, as a new peer."""
+    if (owner := by_door(room, peer_id)) is not None:
+        doors = tuple(door for door in owner.doors if door.peer_id != peer_id)
+        return _hush(*_put(room, replace(owner, doors=doors)))
     seat = by_peer(room, peer_id)
     if seat is None:
         return room, ()
     if seat.connection is None:
-        return _hush(*_put(room, Seat(seat.user_id, seat.name, seat.role)))
+        return _hush(*_put(room, seat.cleared))
     return _hush(*_put(room, replace(_unsaid(seat), in_media=False, seen=False)))
 
 
@@ -283,9 +328,7 @@ def caught_up(room: Room, seq: int) -> Room:
 def session_over(room: Room, status: str, outcome: str | None) -> tuple[Room, Effects]:
     """The join window closed, or the session was cancelled or settled: everybody goes."""
     news = _everybody(room, SessionChanged(status, outcome))
-    media = tuple(
-        LeaveMedia(s.peer_id, LeaveReason.LEFT) for s in room.seats.values() if s.peer_id and s.in_media
-    )
+    media = _all_media(room, LeaveReason.LEFT)
     gone = tuple(
         Dismiss(s.connection, Ending.ENDED, Close.OVER)
         for s in room.seats.values()
@@ -305,17 +348,18 @@ def rescheduled(room: Room, card: SessionCard) -> Room:
 
 def drained(room: Room) -> tuple[Room, Effects]:
     """The server stops: everybody is asked to come back in a moment."""
-    media = tuple(
-        LeaveMedia(s.peer_id, LeaveReason.SERVER_STOP)
-        for s in room.seats.values()
-        if s.peer_id and s.in_media
-    )
+    media = _all_media(room, LeaveReason.SERVER_STOP)
     gone = tuple(
         Dismiss(s.connection, Ending.DRAINING, Close.DRAINING)
         for s in room.seats.values()
         if s.connection is not None
     )
     return room, (*media, *gone)
+
+
+def _all_media(room: Room, reason: LeaveReason) -> Effects:
+    own = tuple(LeaveMedia(s.peer_id, reason) for s in room.seats.values() if s.peer_id and s.in_media)
+    return (*own, *(LeaveMedia(d.peer_id, reason) for s in room.seats.values() for d in s.doors))
 
 
 def _put(room: Room, seat: Seat, but: str | None = None) -> tuple[Room, Effects]:
@@ -333,7 +377,7 @@ def _unsaid(seat: Seat) -> Seat:
 
 def _hush(room: Room, effects: Effects) -> tuple[Room, Effects]:
     """Whose media are gone no longer speaks: an SFU that has nobody left in the room does not say so."""
-    if room.speaker is None or room.seats[room.speaker].seen:
+    if room.speaker is None or room.seats[room.speaker].present:
         return room, effects
     room, told = spoke(room, None)
     return room, (*effects, *told)

@@ -12,9 +12,11 @@ from aiohttp import web as http
 from media.api import MediaEvent
 from server.base.context import Context
 from signaling.counters import Counters
+from signaling.doors import Doors
 from signaling.endpoint import Endpoint
 from signaling.hub import Hub, Sfu
 from signaling.presence import Attendance
+from signaling.whip import Whip
 
 log = structlog.get_logger(__name__)
 
@@ -53,16 +55,23 @@ SIGNALING: http.AppKey[Signaling] = http.AppKey("signaling", Signaling)
 def setup(
     app: http.Application, ctx: Context, media: Sfu, events: MediaEvents, attendance: Attendance | None = None
 ) -> Signaling:
-    """Add the room socket to ``app``; its tasks run from start-up to clean-up of the application.
+    """Add the room socket, WHIP and WHEP to ``app``; its tasks run from start-up to clean-up of the application.
 
     ``media`` is the SFU started with ``on_event=events``. ``attendance`` is for tests of a broken one.
     """
     counters = Counters()
     hub = Hub(ctx, media, counters, attendance)
     signaling = Signaling(hub, Endpoint(ctx, hub, counters), counters)
-    events.lead_to(hub.on_media_event)
+    whip = Whip(ctx, Doors(hub, media), counters)
+
+    def on_media_event(event: MediaEvent) -> None:
+        hub.on_media_event(event)
+        whip.on_media_event(event)
+
+    events.lead_to(on_media_event)
     app[SIGNALING] = signaling
     app.router.add_get(PATH, signaling.endpoint.serve, allow_head=False)
+    whip.add_routes(app)
     app.cleanup_ctx.append(_tasks)
     app.on_shutdown.append(_shut_down)
     return signaling

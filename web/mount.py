@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from server.base.context import Context
 from web import pages
 from web.api import bookings, inbox, mentors, money, operations, people, reference, sessions
+from web.api.whip import declare_doors
 from web.assets import Assets
 from web.context import CONTEXT, STORES, Stores
 from web.identity import LOGINS, LoginStorage
@@ -68,6 +69,7 @@ def setup(
     dress(app, settings)
     install(app, API)
     install(app, pages.setup(app))
+    declare_doors(app)
     reference.publish(app, server_url=settings.public_url, stylesheets=_stylesheets())
 
 

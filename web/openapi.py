@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from web.access import EVERY_ROLE, Owner, needs_sign_in, roles_of, words
+from web.access import EVERY_ROLE, Access, Owner, RoomToken, needs_sign_in, roles_of, words
 from web.idempotency import HEADER as IDEMPOTENCY_KEY
 from web.idempotency import REPLAYED
 from web.problems import CONTENT_TYPE
@@ -19,6 +19,7 @@ from web.schemas.base import ProblemDocument
 
 Json: TypeAlias = dict[str, Any]
 _VARIABLE = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
+_TEXT: Json = {"schema": {"type": "string"}}
 _REF = "#/components/schemas/{model}"
 
 
@@ -48,6 +49,11 @@ def document(routes: Iterable[Route], *, server_url: str, version: str) -> Json:
             "schemas": definitions,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "room_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The `room_token` that joining a session gives.",
+                },
             },
         },
     }
@@ -80,14 +86,22 @@ def _operation(route: Route, contract: Contract, schemas: _Schemas) -> Json:
         "tags": [route.tag],
         "parameters": _parameters(route, contract, schemas),
         "responses": _responses(route, contract, schemas),
-        "security": [{"bearer": []}] if needs_sign_in(route.access) else [],
+        "security": _security(route.access),
     }
+    if contract.sends:
+        operation["requestBody"] = {"required": True, "content": {contract.sends: _TEXT}}
     if contract.body is not None:
         operation["requestBody"] = {
             "required": bool(schemas[contract.body, "validation"].get("required", True)),
             "content": {"application/json": {"schema": schemas[contract.body, "validation"]}},
         }
     return operation
+
+
+def _security(access: Access) -> list[Json]:
+    if isinstance(access, RoomToken):
+        return [{"room_token": []}]
+    return [{"bearer": []}] if needs_sign_in(access) else []
 
 
 def _operation_id(route: Route) -> str:
@@ -149,6 +163,13 @@ def _responses(route: Route, contract: Contract, schemas: _Schemas) -> Json:
     good: Json = {"description": HTTPStatus(contract.status).phrase}
     if contract.reply is not None:
         good["content"] = {"application/json": {"schema": schemas[contract.reply, "serialization"]}}
+    if contract.replies:
+        good["content"] = {contract.replies: _TEXT}
+    if contract.headers:
+        good["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}}
+            for name, text in contract.headers.items()
+        }
     problem = {CONTENT_TYPE: {"schema": schemas[ProblemDocument, "serialization"]}}
     responses: Json = {str(contract.status): good}
     for status, codes in refusals(route, contract).items():

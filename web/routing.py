@@ -55,6 +55,10 @@ class Contract:
     description: str = ""
     refusals: Mapping[int, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     idempotent: bool = False  # takes an Idempotency-Key
+    # Where the bodies are not JSON: their media types, and the headers of success that matter.
+    sends: str = ""
+    replies: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,18 @@ async def _elsewhere(_request: http.Request) -> http.StreamResponse:
 
 
 def declare(
-    app: http.Application, method: str, path: str, *, access: Access, surface: Surface, summary: str
+    app: http.Application,
+    method: str,
+    path: str,
+    *,
+    access: Access,
+    surface: Surface,
+    summary: str,
+    tag: str = "",
+    contract: Contract | None = None,
 ) -> None:
     """Declare a route that another part (signalling) adds to ``app`` itself."""
-    app[DECLARED][method, path] = Route(method, path, _elsewhere, access, surface, summary)
+    app[DECLARED][method, path] = Route(method, path, _elsewhere, access, surface, summary, tag, contract)
 
 
 def install(app: http.Application, routes: Iterable[Route]) -> None:

@@ -52,6 +52,9 @@ def _groups(routes: Iterable[Route]) -> dict[str, list[dict[str, object]]]:
                 "access": words(route.access),
                 "status": contract.status,
                 "body": contract.body.__name__ if contract.body else None,
+                "sends": contract.sends,
+                "replies": contract.replies,
+                "headers": contract.headers,
                 "query": contract.query.__name__ if contract.query else None,
                 "parameters": _fields(contract.query),
                 "reply": contract.reply.__name__.replace("[", "_").replace("]", "_")

@@ -106,6 +106,12 @@ class JoinOut(Out):
     expires_at: Instant
 
 
+class WhepQuery(Query):
+    participant: UUID | None = Field(
+        None, description="Whom to watch, by user id (oneself too). Without it: whoever speaks or last spoke."
+    )
+
+
 class ChatQuery(Query):
     before: int | None = Field(None, ge=1, le=2**62, description="Only messages with a smaller `seq`.")
     limit: int = Field(50, ge=1, le=50)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RAISE = 1.1  # a better choice must fit with this much to spare; the present one need only fit
 RESUME = 1.25  # the same for a paused picture: it blinks otherwise
 RESUME_SECONDS = 2.0  # nor does it come back sooner
+BACK = 0.85  # with RESUME, a little more than its whole rate must fit before such a picture comes back
 SPARE = 0.6  # a picture that has one size only is not paused before less than this share of it fits ...
 SPARE_SCREEN = 0.4  # ... nor a screen: one frame of text late is better than none
 
@@ -62,7 +63,7 @@ def apply(
     outlets: Sequence[Outlet], downlink: Downlink, now: float, speaker: str | None = None
 ) -> tuple[list[Outlet], float]:
     """Choose layers for all receive slots of one subscriber; the slots that were paused or resumed, and how many bits
-    per second everything that is wanted would need.
+    per second must be there for everything that is wanted to be sent.
 
     Sound comes first, then screens, then the participant `speaker`, then the others in the order of the slots.
     """
@@ -86,7 +87,6 @@ def apply(
         )
         if track is not None and rungs:
             videos.append((outlet, track, rungs))
-            needed += rungs[-1].rate
         elif outlet.paused:  # it has left, or is no longer wanted
             outlet.paused = False
             changed.append(outlet)
@@ -100,6 +100,7 @@ def apply(
             outlet.judged_at = now
             changed.append(outlet)
         best = place == len(rungs) - 1
+        needed += rungs[-1].rate * (1 if best else RAISE if place >= 0 else RESUME)
         outlet.allowed = None if best else tuple(rung.stream for rung in rungs[: place + 1])
         track.choose(outlet, now)
         if place >= 0:
@@ -117,5 +118,6 @@ def _choices(outlet: Outlet, track: Track, rungs: Sequence[Rung], now: float) ->
         return []
     choices = [Choice(rung.rate, place) for place, rung in enumerate(rungs)]
     if len(choices) == 1:
-        choices[0] = Choice(choices[0].rate * (SPARE_SCREEN if track.source == "screen" else SPARE), 0)
+        share = BACK if outlet.paused else SPARE_SCREEN if track.source == "screen" else SPARE
+        choices[0] = Choice(choices[0].rate * share, 0)
     return choices

@@ -9,7 +9,7 @@ from typing import Any
 from media.answer import Plan
 from media.api import Converse, Kind, MediaConfig, Purpose, Slot, Source
 from media.codec import ForwardedCodec
-from media.downlink import Downlink
+from media.downlink import Downlink, Standstills
 from media.feedback import ArrivalLog
 from media.limits import Bucket
 from media.outlet import Outlet
@@ -91,6 +91,7 @@ class Peer:
         order: int,
         plan: Plan,
         config: MediaConfig,
+        standstills: Standstills,
         now: float,
     ) -> None:
         self.room_id = room_id
@@ -142,7 +143,7 @@ class Peer:
         self.outlets: dict[str, Outlet] = {}  # by mid
         self.outlets_by_ssrc: dict[int, Outlet] = {}
         self.numbered: set[str] = set()  # mids of the receive slots with transport-wide numbers
-        self.downlink = Downlink()
+        self.downlink = Downlink(standstills)
         self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
         self.shown_sources: dict[str, Source] = {}  # by mid
@@ -224,6 +225,8 @@ class Peer:
 
     def move(self, address: Any, sendto: Callable[[Any, Any], int], segmentation: bool = True) -> None:
         """Send to another address from now on, by another way perhaps (see Outlet.move)."""
+        if self.address is not None and address != self.address:
+            self.downlink.moved()
         self.address = address
         self.sendto = sendto
         self.segmentation = segmentation

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from media import allocate, presence, reports
 from media.api import LayersWanted, LeaveReason, MediaConfig, MediaEvent, SlotPaused, SpeakerChanged
+from media.downlink import Standstills
 from media.forward import Sender
 from media.pace import Stalls
 from media.peer import Peer
@@ -65,11 +66,13 @@ class Rounds:
         self._ticks = 0
         self._ticked_at = monotonic()
         self.stalls = Stalls()
+        self.standstills = Standstills()
 
     def wake(self) -> None:
         """There are peers: tick."""
         if self._timer is None and self._peers:
             self._timer = self._loop.call_later(TICK, self._tick)
+            self._ticked_at = monotonic()
 
     def stop(self) -> None:
         """No tick any more."""
@@ -77,11 +80,11 @@ class Rounds:
             self._timer.cancel()
 
     def _tick(self) -> None:
+        now, before = monotonic(), self._ticked_at
         self._timer = None
         self.wake()
-        now = monotonic()
-        stalled = now - self._ticked_at > STALL
-        self._ticked_at = now
+        stalled = now - before > STALL
+        self.standstills.tick(before, now, TICK)
         late = self.stalls.tick(now, TICK)
         if not self._peers:
             self.stalls.pause()

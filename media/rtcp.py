@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from struct import Struct
 
 from media.rtp import Buffer, ParseError
@@ -194,6 +195,10 @@ def _transport_feedback(data: Buffer, at: int, end: int) -> TransportFeedback:
             symbols += [chunk >> bit & 3 for bit in range(12, -1, -2)]
     del symbols[count:]
     clock = 0
+    if (
+        len(data) >= end >= at + count and symbols.count(1) == count
+    ):  # nothing lost, no long pause: the usual case
+        return TransportFeedback(base, reference, tuple(accumulate(data[at : at + count])))
     arrivals: list[int | None] = []
     for symbol in symbols:
         if symbol == 1:

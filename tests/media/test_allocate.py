@@ -135,7 +135,7 @@ def test_a_pause_ends_with_room_to_spare_and_not_at_once() -> None:
     assert viewer.give(90e3) == [0]
     assert [o.mid for o in viewer.changed] == ["0"]
     assert viewer.give(5e6) == [0]
-    assert viewer.needed == 1.5e6, "what is held back is still probed for"
+    assert viewer.needed > 1.5e6, "what is held back is still probed for"
     viewer.now += RESUME_SECONDS
     assert viewer.give(110e3) == [0] and not viewer.changed
     assert viewer.give(130e3) == [180]

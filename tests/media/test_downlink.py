@@ -8,74 +8,12 @@ from hypothesis import strategies as st
 
 from media import rtcp
 from media.allocate import Choice, allocate
-from media.downlink import MINIMUM, Downlink
+from media.downlink import MINIMUM, Downlink, Standstills
 from media.feedback import ArrivalLog
 from media.rtcp import Remb, TransportFeedback
 from media.rtp import ParseError
+from tests.media.line import Line
 from tests.media.test_rtcp import read_feedback
-
-PACKET = 1000
-
-
-class Line:
-    """A bottleneck: `rate` bits per second, a drop-tail queue, a propagation delay; the client reports every 60 ms."""
-
-    def __init__(
-        self, rate: float, *, queue_seconds: float = 0.3, delay: float = 0.02, lose_every: int = 0
-    ) -> None:
-        self.rate = rate
-        self.queue_seconds = queue_seconds
-        self.delay = delay
-        self.lose_every = lose_every
-        self.downlink = Downlink()
-        self.now = 1000.0
-        self._free = 0.0  # when the bottleneck is idle again
-        self._log = ArrivalLog()
-        self._arrivals: list[tuple[float, int]] = []
-        self._reported = self.now
-        self._credit = 0.0
-        self.dropped = 0
-
-    def run(self, seconds: float, wanted: float, *, share: float = 1.0) -> list[float]:
-        """Send `wanted` bits per second, or `share` of the estimate if limited to less; probe when it is time.
-        The estimates at each report."""
-        end = self.now + seconds
-        estimates: list[float] = []
-        while self.now < end:
-            downlink = self.downlink
-            rate = min(wanted, share * downlink.estimate) if downlink.limited else wanted
-            if downlink.wants_probe(wanted, self.now):
-                rate += downlink.probe_extra
-            self._credit += rate / 8 * 0.005
-            while self._credit >= PACKET:
-                self._credit -= PACKET
-                self._send()
-            self.now += 0.005
-            if self.now - self._reported >= 0.06:
-                self._report()
-                estimates.append(downlink.estimate if downlink.limited else wanted)
-        return estimates
-
-    def _send(self) -> None:
-        number = self.downlink.next
-        self.downlink.note(PACKET, self.now)
-        start = max(self.now, self._free)
-        lost = self.lose_every and number % self.lose_every == 0
-        if lost or start - self.now > self.queue_seconds:
-            self.dropped += 1
-            return
-        self._free = start + PACKET * 8 / self.rate
-        self._arrivals.append((self._free + self.delay, number & 0xFFFF))
-
-    def _report(self) -> None:
-        self._reported = self.now
-        while self._arrivals and self._arrivals[0][0] <= self.now:
-            at, number = self._arrivals.pop(0)
-            self._log.pending[number] = at + 5_000_000  # the client's clock is another one
-        for data in self._log.take(1, 2):
-            (packet,) = rtcp.parse(data, len(data))
-            assert isinstance(packet, TransportFeedback)
-            self.downlink.on_feedback(packet, self.now)
 
 
 def test_a_wide_line_is_never_limited() -> None:
@@ -121,16 +59,128 @@ def test_a_paused_picture_is_probed_for() -> None:
     assert line.downlink.estimate > 1.5e6
 
 
-def test_radio_losses_are_not_congestion() -> None:
-    line = Line(20e6, lose_every=20)
+LAYERS = (120e3, 450e3, 1.6e6)
+
+
+def test_a_line_that_is_cut_and_restored(capsys: pytest.CaptureFixture[str]) -> None:
+    """3 Mb/s, then 300 kb/s, then 3 Mb/s, with three layers and sound."""
+    line = Line(3e6)
+    line.layers = LAYERS
     line.run(10, 2e6)
+    assert not line.downlink.limited
+    line.rate = 300e3
+    down = line.until("least", 2e6)
+    waited = line.downlink.queue
+    line.run(20, 2e6)
+    assert not line.held_back and line.downlink.queue < 0.2
+    line.rate = 3e6
+    up = line.until("best", 2e6)
+    with capsys.disabled():
+        print(
+            f" [cut: least layer after {down:.2f} s (queue {waited:.2f} s); back: best after {up:.2f} s] ",
+            end="",
+        )
+    assert down < 3 and up < 20
+    line.run(20, 2e6)
+    assert line.wants(2e6, 1.0) > 1.6e6
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.1])
+@pytest.mark.parametrize("rate", [400e3, 3e6])
+def test_random_loss_does_not_stop_the_picture(loss: float, rate: float) -> None:
+    line = Line(rate, loss=loss)
+    line.layers = LAYERS
+    line.run(5, 2e6)
+    best = 0
+    for _ in range(600):
+        line.run(0.1, 2e6)
+        assert not line.held_back
+        best += line.wants(2e6, 1.0) > 1.6e6
+    if rate > 2e6:
+        assert best > 500  # hardly ever a worse picture for losses that less sending would not lessen
+
+
+@pytest.mark.parametrize("jitter", [0.02, 0.06])
+def test_jitter_is_no_queue(jitter: float) -> None:
+    line = Line(4e6, jitter=jitter)
+    line.run(30, 2e6)
     assert not line.downlink.limited
 
 
-def test_heavy_loss_is() -> None:
+def test_a_loss_that_grows_with_the_rate_is_congestion() -> None:
+    """A policer: no queue at all, what is too much is lost."""
+    line = Line(1e6, queue_seconds=0.01)
+    line.run(3, 3e6)
+    estimates = line.run(20, 3e6)
+    assert 0.5e6 < sum(estimates) / len(estimates) < 1.15e6
+
+
+def test_a_loss_that_does_not_is_borne() -> None:
     line = Line(20e6, lose_every=4)
     line.run(10, 2e6)
-    assert line.downlink.limited and MINIMUM <= line.downlink.estimate < 1.6e6
+    assert all(estimate > 1.6e6 for estimate in line.run(10, 2e6))
+
+
+@pytest.mark.parametrize("rate", [2.2e6, 20e6])
+def test_a_standstill_of_the_server_changes_nothing(rate: float) -> None:
+    line = Line(rate, queue_seconds=0.3)
+    for place in range(12):
+        line.pause(5 + 1.7 * place, 0.15)
+    line.run(30, 2e6)
+    assert not line.downlink.limited
+
+
+def test_nor_one_while_the_line_is_known_to_be_narrow() -> None:
+    line, other = Line(1e6), Line(1e6)
+    for place in range(12):
+        other.pause(15.01 + 1.7 * place, 0.15)
+    for each in (line, other):
+        each.layers = (120e3, 450e3, 700e3)
+        each.run(15, 1e6)
+    usual, disturbed = line.run(25, 1e6), other.run(25, 1e6)
+    assert sum(disturbed) / len(disturbed) > 0.85 * sum(usual) / len(usual)
+    assert not other.held_back
+
+
+def test_nor_does_a_client_that_dozes() -> None:
+    line = Line(4e6)
+    for place in range(12):
+        line.doze(5 + 1.7 * place, 0.15)
+    line.run(30, 2e6)
+    assert not line.downlink.limited
+
+
+def test_a_narrow_line_is_recognised_in_spite_of_standstills() -> None:
+    line = Line(300e3)
+    for place in range(40):
+        line.pause(0.5 * place, 0.06)
+    line.run(5, 2e6)
+    assert line.downlink.limited and line.downlink.estimate < 450e3
+
+
+def test_a_keyframe_is_no_congestion() -> None:
+    line = Line(4e6)
+    line.keyframe = 80_000  # 160 ms of the line
+    line.run(30, 2e6)
+    assert not line.downlink.limited
+
+
+def test_two_subscribers_do_not_disturb_one_another() -> None:
+    standstills = Standstills()
+    narrow, wide = Line(200e3, standstills=standstills), Line(10e6, standstills=standstills)
+    for _ in range(200):
+        narrow.run(0.1, 2e6)
+        wide.run(0.1, 2e6)
+    assert narrow.downlink.limited and not wide.downlink.limited
+
+
+def test_another_way_with_a_longer_delay_is_no_queue() -> None:
+    line = Line(10e6)
+    line.run(10, 2e6)
+    line.delay = 0.2
+    line.downlink.moved()
+    line.run(10, 2e6)
+    assert not line.downlink.limited
 
 
 ARRIVALS = st.lists(st.one_of(st.none(), st.integers(-(1 << 20), 1 << 20)), max_size=40)

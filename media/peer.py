@@ -91,8 +91,8 @@ class Peer:
         order: int,
         plan: Plan,
         config: MediaConfig,
-        standstills: Standstills,
         now: float,
+        standstills: Standstills | None = None,
     ) -> None:
         self.room_id = room_id
         self.participant_id = participant_id

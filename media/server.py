@@ -338,7 +338,7 @@ class MediaServer:
             room = self._rooms[room_id] = Room(room_id)
         self._next_order += 1
         peer = Peer(
-            room_id, participant_id, peer_id, self._next_order, decided, config, self._rounds.standstills, now
+            room_id, participant_id, peer_id, self._next_order, decided, config, now, self._rounds.standstills
         )
         room.peers[peer_id] = peer
         self._peers[peer.order] = peer

@@ -65,6 +65,10 @@ class MediaConfig:
     tcp_media_bytes: int = 128 * 1024
     tcp_queue_bytes: int = 256 * 1024
 
+    # Of authenticated RTP and RTCP from one peer. Three simulcast layers and a sharp screen are about 1,700 packets a
+    # second; what is more is dropped before it is decrypted, so that one client cannot take the others' time.
+    receive_packets_per_second: float = 3000.0
+    receive_packets_burst: int = 3000
     receive_buffer_bytes: int = 4 * 1024 * 1024  # asked of the kernel, which may grant less (see Counters)
     send_buffer_bytes: int = 4 * 1024 * 1024
     batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved

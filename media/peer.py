@@ -11,7 +11,7 @@ from media.api import Converse, Kind, MediaConfig, Purpose, Slot, Source
 from media.codec import ForwardedCodec
 from media.downlink import Downlink, Standstills
 from media.feedback import ArrivalLog
-from media.limits import Bucket
+from media.limits import Bucket, Meter
 from media.outlet import Outlet
 from media.recorder import Recorder
 from media.ring import PacketRing
@@ -25,7 +25,7 @@ class Peer:
     """The state of one peer. Times are monotonic seconds; `order` counts joins in the process.
 
     What the receive loop reads per packet: receive_context, address, last_packet, flowing, streams, repairs,
-    extensions, arrivals, talk_packets.
+    extensions, arrivals, talk_packets, meter.
     """
 
     __slots__ = (
@@ -47,6 +47,7 @@ class Peer:
         "joined_wall",
         "last_packet",
         "media_seconds",
+        "meter",
         "names_of",
         "needed",
         "nominated_at",
@@ -121,6 +122,7 @@ class Peer:
         self.created_at = now  # or the last offer before it connected
         self.dtls: DtlsSession | None = None
         self.dtls_budget = Bucket(config.dtls_datagrams_per_second, config.dtls_datagrams_burst, now)
+        self.meter = Meter(config.receive_packets_per_second, config.receive_packets_burst, now)
         self.receive_context: Any = None
         self.send_context: Any = None
 

@@ -165,12 +165,17 @@ class Receiver:
         if peer.receive_context is None:
             self._tally.drop("rtcp_before_dtls")
             return
+        meter = peer.meter
+        if meter.left <= 0 and not meter.refill(now):
+            self._tally.drop("receive_rate_exceeded")
+            return
         length = self._scratch.length
         length[0] = size
         status = wire.unprotect_rtcp(peer.receive_context, self._scratch.pointer, length)
         if status:
             self._tally.drop(refusal(status, "rtcp_"))
             return
+        meter.left -= 1
         peer.last_packet = now
         self.flush()
         self._control.on_rtcp(peer, self._scratch.view[: length[0]], now)
@@ -188,12 +193,19 @@ class Receiver:
         if peer.receive_context is None:
             tally.drop("rtp_before_dtls")
             return
+        meter = peer.meter
+        if meter.left <= 0 and not meter.refill(now):
+            tally.drop("receive_rate_exceeded")
+            return
         length = scratch.length
         length[0] = size
         status = wire.unprotect(peer.receive_context, scratch.pointer, length)
         if status:
             tally.drop(refusal(status))
             return
+        meter.left -= (
+            1  # only now: what somebody else sends from a forged address is not on this peer's account
+        )
         size = end = length[0]
         if address != peer.address:
             self._transport.on_moved(peer, address, now)

@@ -21,6 +21,7 @@ from media.tally import Tally
 from media.tcp import SlowReader
 
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
+MAX_BLANKS = 256  # remembered of one layer, in case they get lost
 UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
 MAX_SEGMENTS = 64  # the kernel's UDP_MAX_SEGMENTS
 MAX_BURST = 63000  # octets after which a burst is sent: one packet more still fits an IP datagram
@@ -243,6 +244,8 @@ class Sender:
                         continue
                     else:  # later ones are out already: what would be a hole is filled with an empty packet
                         payload, size, marker, said = b"", 0, 0, None
+                        if len(outlet.blanks) < MAX_BLANKS:
+                            outlet.blanks.add(number)
             stamp = timestamp + shift & 0xFFFFFFFF
             if number >= numbers.floor:
                 out = number + numbers.offset
@@ -427,8 +430,10 @@ class Sender:
 
     def _resend_one(self, outlet: Outlet, number: int, packet: Packet, way: Outlet | Former) -> None:
         """`way` is how the packet went out: as the outlet goes on now, or as it did before the last switch."""
-        _, timestamp, marker, payload, extras, _ = packet
+        source, timestamp, marker, payload, extras, _ = packet
         rewriter = way.rewriter
+        if source in way.blanks:
+            rewriter, payload, marker = None, b"", 0
         said = rewriter.describe(packet) if rewriter is not None else None
         if rewriter is not None and said is not None:
             marker = rewriter.marker(said, marker)

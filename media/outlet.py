@@ -26,7 +26,7 @@ class Former:
     """How a subscriber got the layer before this one: enough to retransmit what was sent just before the switch."""
 
     __slots__ = (
-        "frame_offset", "last_frame", "numbers", "replayed", "rewriter", "stream", "timestamp_offset",
+        "blanks", "frame_offset", "last_frame", "numbers", "replayed", "rewriter", "stream", "timestamp_offset",
     )  # fmt: skip
 
     def __init__(self, outlet: Outlet, stream: Stream) -> None:
@@ -34,6 +34,7 @@ class Former:
         self.numbers = outlet.numbers.copy()
         self.timestamp_offset = outlet.timestamp_offset
         self.replayed = outlet.replayed
+        self.blanks = outlet.blanks
         self.rewriter = deepcopy(outlet.rewriter)  # a switch is rare: 50 us
         self.frame_offset = outlet.frame_offset
         self.last_frame = outlet.last_frame
@@ -51,6 +52,7 @@ class Outlet:
         "allowed",
         "asked",
         "bitrate",
+        "blanks",
         "cname",
         "context",
         "downlink",
@@ -147,6 +149,9 @@ class Outlet:
         # 1,000 a second is a whole lost 10 Mb/s stream; the burst is half a ring.
         self.resend_budget = Bucket(1000.0, 256.0, 0.0)
         self.resent: dict[int, float] = {}
+        self.blanks: set[int] = (
+            set()
+        )  # source numbers of left-out packets in whose place an empty one went out
         self.former: Former | None = None  # the layer before this one
         self.retransmitted = 0
         self.nacks = 0
@@ -235,6 +240,7 @@ class Outlet:
             self.note(Recorded.WAITING, now)
             self.resent.clear()
             self.replayed = {}
+            self.blanks = set()
             self.former = None
 
     def begin(
@@ -277,6 +283,7 @@ class Outlet:
             )
             before.drop(self)
             self.replayed = {}
+            self.blanks = set()
         elif self.source_ssrc != stream.ssrc:
             elapsed = now - self.paused_at if self.packets else 0.0
             self.timestamp_offset = self.last_timestamp + max(1, int(elapsed * stream.clock_rate)) - timestamp

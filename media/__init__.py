@@ -33,16 +33,22 @@ from media.server import MediaServer
 
 # Modules a media packet passes through: synchronous, without logging, locks or I/O besides the socket.
 HOT_PATH: tuple[str, ...] = (
+    "media.av1",
+    "media.bits",
     "media.codec",
+    "media.dependency",
     "media.downlink",
     "media.feedback",
     "media.forward",
+    "media.h264",
+    "media.layered",
     "media.layers",
     "media.nack",
     "media.outlet",
     "media.pace",
     "media.receive",
     "media.recorder",
+    "media.red",
     "media.replay",
     "media.rewrite",
     "media.ring",
@@ -50,10 +56,12 @@ HOT_PATH: tuple[str, ...] = (
     "media.sequence",
     "media.srtp",
     "media.stream",
+    "media.svc",
     "media.tally",
     "media.tcp",
     "media.template",
     "media.vp8",
+    "media.vp9",
     "media.wakeup",
 )
 

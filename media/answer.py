@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 
 from media.api import Kind, MediaConfig, OfferError
-from media.codec import CODECS, ForwardedCodec
+from media.codec import RED, ForwardedCodec, ranked, recognise
 from media.rtp import (
     ABS_SEND_TIME,
     AUDIO_LEVEL,
@@ -95,12 +95,22 @@ class Plan:
         return {c.rtx: c.offered.payload_type for s in self.sections for c in s.codecs if c.rtx}
 
 
-def plan(offer: Offer, config: MediaConfig) -> Plan:
-    """Decide what of the offer is accepted. Raises OfferError; makes nothing."""
-    sections = [_accept(section) for section in offer.sections]
+def plan(
+    offer: Offer, config: MediaConfig, viewers: Mapping[Kind, Collection[Container[str]]] | None = None
+) -> Plan:
+    """Decide what of the offer is accepted. Raises OfferError; makes nothing.
+
+    `viewers`: by kind, the keys of the codec variants that each of the others in the room can be sent; the client is
+    asked to prefer what all of them understand.
+    """
+    others = viewers or {}
+    sections = [
+        _accept(section, others.get("audio" if section.kind == "audio" else "video", ()))
+        for section in offer.sections
+    ]
     accepted = [s for s in sections if s.accepted]
     if not accepted:
-        raise OfferError("no_common_codec", "no m-line has a codec in common (audio: opus, video: VP8)")
+        raise OfferError("no_common_codec", "no m-line has a codec in common (opus; VP8, H264, VP9, AV1)")
     tracks = slots = 0
     counts: dict[tuple[str, bool], int] = {}
     identifiers: dict[str, int] = {}
@@ -133,7 +143,7 @@ def plan(offer: Offer, config: MediaConfig) -> Plan:
     meanings: dict[int, str] = {}
     for section in accepted:
         for codec in section.codecs:
-            for number, name in ((codec.offered.payload_type, codec.codec.name), (codec.rtx, "rtx")):
+            for number, name in ((codec.offered.payload_type, codec.codec.key), (codec.rtx, "rtx")):
                 if number and meanings.setdefault(number, name) != name:
                     raise OfferError("bad_sdp", "a payload type has two meanings in one bundle")
     return result
@@ -153,36 +163,33 @@ def _told_apart(section: AcceptedSection, accepted: list[AcceptedSection]) -> bo
     )
 
 
-def _accept(offered: OfferedSection) -> AcceptedSection:
+def _codecs(offered: OfferedSection, viewers: Collection[Container[str]]) -> list[AcceptedCodec]:
+    """Every payload type we forward. On a line that sends, in the order in which the client shall prefer them."""
+    found: list[AcceptedCodec] = []
+    repairs = {c.parameter("apt"): c for c in offered.codecs if c.name == "rtx"}
+    for candidate in offered.codecs:
+        codec = recognise(candidate.name, candidate.clock_rate, candidate.parameter)
+        if codec is None or codec.kind != offered.kind:
+            continue
+        repair = repairs.get(str(candidate.payload_type))
+        found.append(
+            AcceptedCodec(codec, candidate, repair.payload_type, repair.parameters)
+            if repair is not None
+            else AcceptedCodec(codec, candidate, 0, "")
+        )
+    numbers = {str(c.offered.payload_type) for c in found if c.codec is not RED}
+    # What RED carries is named in its parameters by payload type (RFC 2198 section 5).
+    found = [c for c in found if c.codec is not RED or set(c.offered.parameters.split("/")) <= numbers]
+    if not offered.sends:
+        return found
+    return [found[place] for place in ranked([c.codec for c in found], viewers)]
+
+
+def _accept(offered: OfferedSection, viewers: Collection[Container[str]]) -> AcceptedSection:
     section = AcceptedSection(offered)
     if offered.rejected or offered.kind not in ("audio", "video") or offered.protocol not in PROTOCOLS:
         return section
-    for codec in CODECS:
-        if codec.kind != offered.kind:
-            continue
-        for candidate in offered.codecs:
-            if (
-                candidate.name == codec.name
-                and candidate.clock_rate == codec.clock_rate
-                and all(candidate.parameter(k) == v for k, v in codec.required_parameters)
-            ):
-                repair = next(
-                    (
-                        c
-                        for c in offered.codecs
-                        if c.name == "rtx" and c.parameter("apt") == str(candidate.payload_type)
-                    ),
-                    None,
-                )
-                section.codecs.append(
-                    AcceptedCodec(
-                        codec,
-                        candidate,
-                        repair.payload_type if repair else 0,
-                        repair.parameters if repair else "",
-                    )
-                )
-                break  # one variant of each codec: slots are filled by codec name
+    section.codecs = _codecs(offered, viewers)
     section.extensions = _extensions(offered)
     if offered.sends and offered.rids:
         section.rids = tuple(offered.rids[:MAX_LAYERS])

@@ -1,14 +1,16 @@
-"""Which codecs are forwarded, and how a keyframe is recognised in each: the one table to extend for another codec."""
+"""Which codecs are forwarded, in which variants, and who can be sent which: the table to extend for another one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 
+from media import av1, h264, vp8, vp9
 from media.api import Kind
 
 Buffer = bytes | bytearray | memoryview
 KeyframeTest = Callable[[Buffer, int, int], bool]
+HeightReader = Callable[[bytes], int]
 
 
 def never(_data: Buffer, _start: int, _end: int) -> bool:
@@ -16,60 +18,98 @@ def never(_data: Buffer, _start: int, _end: int) -> bool:
     return False
 
 
-def vp8_keyframe(data: Buffer, start: int, end: int) -> bool:
-    """True on the first packet of a VP8 keyframe (RFC 7741 section 4.2 and 4.3)."""
-    if end - start < 1 or data[start] & 0x17 != 0x10:  # S set and partition index 0
-        return False
-    at = start + 1
-    if data[start] & 0x80:
-        if at >= end:
-            return False
-        extended = data[at]
-        at += 1
-        if extended & 0x80:  # picture id, one or two octets
-            if at >= end:
-                return False
-            at += 2 if data[at] & 0x80 else 1
-        if extended & 0x40:  # TL0PICIDX
-            at += 1
-        if extended & 0x30:  # TID, KEYIDX
-            at += 1
-    return at < end and data[at] & 1 == 0
+def no_height(_payload: bytes) -> int:
+    """Audio has none."""
+    return 0
 
 
-def h264_keyframe(data: Buffer, start: int, end: int) -> bool:
-    """True on a packet that begins an IDR picture or its parameter sets (RFC 6184 section 5)."""
-    if end - start < 2:
-        return False
-    kind = data[start] & 0x1F
-    if kind == 24:  # STAP-A: look at every aggregated unit
-        at = start + 1
-        while at + 3 <= end:
-            if data[at + 2] & 0x1F in (5, 7):
-                return True
-            at += 2 + (data[at] << 8 | data[at + 1])
-        return False
-    if kind == 28:  # FU-A: only its first fragment counts
-        return bool(data[start + 1] & 0x80) and data[start + 1] & 0x1F in (5, 7)
-    return kind in (5, 7)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ForwardedCodec:
-    """A codec we forward: its SDP name in lower case, clock rate, and the test for a keyframe's first packet."""
+    """One variant of a codec: what a payload type may mean. There is one object of each.
+
+    `name` is its SDP name in lower case, `key` names the variant; `fits` are the keys under which a receiver may be
+    sent it, the best first. `keyframe` tells a keyframe's first packet, `height` the lines of its picture if the
+    payload says them (else 0). `scalable`: may carry several layers in one stream.
+    """
 
     name: str
     kind: Kind
     clock_rate: int
     keyframe: KeyframeTest
-    required_parameters: tuple[tuple[str, str], ...] = ()
+    height: HeightReader
+    key: str
+    fits: tuple[str, ...]
+    scalable: bool = False
+
+    def among(self, keys: Container[str]) -> str | None:
+        """Under which of a receiver's variants it can be sent this; None: under none."""
+        return next((key for key in self.fits if key in keys), None)
 
 
-OPUS = ForwardedCodec("opus", "audio", 48000, never)
-VP8 = ForwardedCodec("vp8", "video", 90000, vp8_keyframe)
-# Mode 1 only: every browser decodes it, and mode 0 cannot carry a keyframe larger than a packet.
-H264 = ForwardedCodec("h264", "video", 90000, h264_keyframe, (("packetization-mode", "1"),))
+def _video(
+    name: str,
+    keyframe: KeyframeTest,
+    height: HeightReader,
+    key: str,
+    fits: tuple[str, ...],
+    scalable: bool = False,
+) -> ForwardedCodec:
+    return ForwardedCodec(name, "video", 90000, keyframe, height, key, fits, scalable)
 
-# In our order of preference: VP8 first, because every WebRTC endpoint must decode it (RFC 7742), so that nobody
-# meets a picture he cannot see.
-CODECS: tuple[ForwardedCodec, ...] = (OPUS, VP8, H264)
+
+OPUS = ForwardedCodec("opus", "audio", 48000, never, no_height, "opus", ("opus",))
+# Who does not take redundancy is sent the Opus packet within: nobody's choice silences anybody.
+RED = ForwardedCodec("red", "audio", 48000, never, no_height, "red", ("red", "opus"))
+VP8 = _video("vp8", vp8.keyframe, vp8.height, "vp8", ("vp8",))
+VP9 = _video("vp9", vp9.keyframe, vp9.height, "vp9", ("vp9",), scalable=True)
+AV1 = _video("av1", av1.keyframe, av1.height, "av1", ("av1",), scalable=True)
+H264 = {
+    (profile, mode): _video(
+        "h264", h264.keyframe, h264.height, h264.key(profile, mode), h264.fits(profile, mode), scalable=True
+    )
+    for profile in h264.PROFILES
+    for mode in (1, 0)
+}
+CODECS: tuple[ForwardedCodec, ...] = (OPUS, RED, VP8, *H264.values(), VP9, AV1)
+
+
+def recognise(name: str, clock_rate: int, parameter: Callable[[str], str | None]) -> ForwardedCodec | None:
+    """What an offered payload type is, None if it is not forwarded. `parameter` gives the value of an fmtp parameter.
+
+    VP9 and AV1 in profile 0 only (8 bits, 4:2:0): what every browser with the codec decodes.
+    """
+    match name, clock_rate:
+        case "opus", 48000:
+            return OPUS
+        case "red", 48000:
+            return RED
+        case "vp8", 90000:
+            return VP8
+        case "vp9", 90000 if parameter("profile-id") in (None, "0"):
+            return VP9
+        case "av1", 90000 if parameter("profile") in (None, "0"):
+            return AV1
+        case "h264", 90000:
+            profile = h264.profile(parameter("profile-level-id"))
+            mode = {None: 0, "0": 0, "1": 1}.get(parameter("packetization-mode"))
+            return H264[profile, mode] if profile is not None and mode is not None else None
+    return None
+
+
+def ranked(offered: Sequence[ForwardedCodec], viewers: Collection[Container[str]] = ()) -> list[int]:
+    """The places of what a client may send, in the order in which it is asked to prefer them.
+
+    First what all the viewers (each the keys of its variants) can be sent, so that nobody in the room is left without
+    a picture; then as the client ordered it, but of the variants of one codec those first that most receivers
+    understand.
+    """
+    first: dict[str, int] = {}
+    for place, codec in enumerate(offered):
+        first.setdefault(codec.name, place)
+
+    def rank(place: int) -> tuple[bool, int, int]:
+        codec = offered[place]
+        shared = all(codec.among(keys) is not None for keys in viewers)
+        return not shared, first[codec.name], -len({key.rpartition("/")[0] for key in codec.fits})
+
+    return sorted(range(len(offered)), key=rank)

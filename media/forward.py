@@ -10,9 +10,11 @@ from time import monotonic
 from typing import Any, Protocol
 
 from media import wire
+from media.codec import RED
 from media.downlink import SENT_MASK
 from media.outlet import Former, Outlet
 from media.recorder import Kind as Recorded
+from media.red import primary
 from media.replay import since
 from media.rtp import MAX_DATAGRAM, Extras
 from media.srtp import TRAILER, refusal
@@ -114,6 +116,9 @@ class Sender:
         packets = stream.queue
         stream.queue = []
         self._described.clear()
+        if stream.codec is RED:
+            self._redundant(stream, packets)
+            return
         if len(packets) == 1:
             self._single(stream, packets)
             return
@@ -195,6 +200,26 @@ class Sender:
                 wired += total
         tally.packets_out += sent
         tally.bytes_out += wired
+
+    def _redundant(self, stream: Stream, packets: list[Packet]) -> None:
+        """The same for audio with its predecessors (RFC 2198): who does not take that is sent the packets within."""
+        within: list[Packet] | None = None
+        for outlet in stream.outlets:
+            if outlet.stream is not stream and (
+                outlet.target is not stream or self._start(stream, outlet, packets) < 0
+            ):
+                continue
+            if not outlet.unwraps:
+                self._deliver(outlet, packets)
+                continue
+            if within is None:
+                within = []
+                for packet in packets:
+                    payload = primary(packet[3])
+                    if payload is None and packet[3]:
+                        self._tally.drop("red_malformed")
+                    within.append((*packet[:3], payload or b"", *packet[4:]))
+            self._deliver(outlet, within)
 
     def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
         """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from media.api import Kind
-from media.codec import VP8
+from media.codec import OPUS, RED, VP8
 from media.downlink import Downlink
 from media.limits import Bucket
 from media.pace import Recent, Watch
 from media.recorder import Kind as Recorded
 from media.recorder import Recorder
+from media.red import Blocks, headers
 from media.rewrite import Rewriter
 from media.rtp import ExtensionIds, Extras
 from media.sequence import SequenceMap
@@ -101,6 +102,7 @@ class Outlet:
         "template",
         "timestamp_offset",
         "track",
+        "unwraps",
         "wanted",
         "watch",
     )
@@ -114,7 +116,7 @@ class Outlet:
         ssrcs: tuple[int, int],
         numbers: tuple[int, int, int],
     ) -> None:
-        """`payload_types` maps a codec name to (payload type, its RTX payload type or 0); `ssrcs` are (media, RTX);
+        """`payload_types` maps a codec's key to (payload type, its RTX payload type or 0); `ssrcs` are (media, RTX);
         `numbers` are the random first (sequence number, RTX sequence number, timestamp)."""
         self.mid = mid
         self.kind: Kind = kind
@@ -140,6 +142,7 @@ class Outlet:
         self.target: Stream | None = None  # what is to be forwarded from its next keyframe on
         self.wanted: int | None = None  # lines of picture; None the best there is, 0 nothing
         self.allowed: tuple[Stream, ...] | None = None  # by the allocator; None: all
+        self.unwraps = False  # of redundant audio, is sent the packet itself only
         self.rewriter: Rewriter | None = None  # of the payload; None as long as nothing in it must change
         self.context: Any = None
         self.address: Any = None
@@ -258,10 +261,11 @@ class Outlet:
         Output sequence numbers continue without a hole; timestamps continue by the time that passed, because
         sources have unrelated timestamp bases. The same source keeps its mapping.
         """
-        types = self.payload_types.get(stream.codec.name)
-        if types is None:
+        key = stream.codec.among(self.payload_types)
+        if key is None:
             return False
-        self.payload_type, self.rtx_payload_type = types
+        self.payload_type, self.rtx_payload_type = self.payload_types[key]
+        self.unwraps = stream.codec is RED and key != RED.key
         before = self.stream
         if before is not None and before is not stream:
             self.former = Former(self, before)
@@ -272,7 +276,7 @@ class Outlet:
         if stream.codec is VP8:
             self._continue_pictures(before, payload)
         else:
-            self.rewriter = None
+            self.rewriter = self._renumbered(payload) if stream.codec is RED and not self.unwraps else None
         self.numbers.rebase(source)
         if before is not None and before is not stream:
             offset = self.timestamp_offset + _distance(before, stream, now)
@@ -291,6 +295,12 @@ class Outlet:
         self.stream = stream
         self.note(Recorded.BEGUN, now, stream.serial, source & 0xFFFFFFFF, self.numbers.highest + 1 & 0xFFFF)
         return True
+
+    def _renumbered(self, payload: bytes) -> Blocks | None:
+        """Where the publisher's RED names Opus by another payload type than this subscriber's."""
+        opus, _ = self.payload_types[OPUS.key]
+        places = headers(payload)
+        return Blocks(opus) if places is not None and payload[places[-1]] & 0x7F != opus else None
 
     def _continue_pictures(self, before: Stream | None, payload: bytes) -> None:
         """VP8 picture numbers go on where they were; made only when there is something to continue."""

@@ -184,7 +184,9 @@ class Peer:
             mid for mid, s in receiving.items() if TRANSPORT_CC in (uri for _, uri in s.extensions)
         }
         for mid, section in receiving.items():
-            types = {c.codec.name: (c.offered.payload_type, c.rtx) for c in section.codecs}
+            types: dict[str, tuple[int, int]] = {}
+            for c in section.codecs:  # the first of one variant, as the client ordered them
+                types.setdefault(c.codec.key, (c.offered.payload_type, c.rtx))
             outlet = self.outlets.get(mid)
             if outlet is not None:
                 outlet.payload_types = types

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from media import wire
 from media.api import DELAY_EDGES
-from media.codec import VP8
 from media.forward import Sender
 from media.peer import Peer
 from media.recorder import FIRST, KEYFRAME, PACKET, Recorder
@@ -19,7 +18,6 @@ from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, Extras, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Stream
 from media.tally import Tally
-from media.vp8 import header_at, keyframe_height
 
 TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
 LATE_LIMIT = 512  # a packet older than this is of no use to a decoder, nor to the ring
@@ -326,8 +324,7 @@ class Receiver:
                 if stream.codec.keyframe(payload, 0, end - start):
                     key = KEYFRAME
                     stream.keyframe_wanted = False
-                    if stream.codec is VP8:
-                        self._measure(stream, payload, now)
+                    self._measure(stream, payload, now)
                     if stream.opening is None or stream.opening.timestamp != timestamp:
                         stream.opening = Opening(timestamp, now)
             if stream.opening is not None and stream.opening.timestamp == timestamp:
@@ -342,7 +339,7 @@ class Receiver:
             stream.queue.append(packet)
 
     def _measure(self, stream: Stream, payload: bytes, now: float) -> None:
-        height = keyframe_height(payload, header_at(payload))
+        height = stream.codec.height(payload)
         if height and height != stream.height:
             stream.height = height
             self.flush()

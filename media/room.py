@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from media.api import Follow, Kind
 from media.dynacast import wanted
 from media.outlet import Outlet
@@ -53,6 +55,17 @@ class Room:
                 if track.announced.step(layers, track.rids, now):
                     changed.append((peer, track))
         return changed
+
+    def viewers(self, participant_id: str) -> dict[Kind, list[Collection[str]]]:
+        """By kind, the codec variants that each of the others takes in his receive slots."""
+        found: dict[Kind, list[Collection[str]]] = {"audio": [], "video": []}
+        for peer in self.peers.values():
+            if peer.participant_id != participant_id:
+                for kind, taken in found.items():
+                    slot = next((o for o in peer.outlets.values() if o.kind == kind), None)
+                    if slot is not None:
+                        taken.append(slot.payload_types.keys())
+        return found
 
     @property
     def followed(self) -> bool:

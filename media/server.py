@@ -136,10 +136,10 @@ class MediaServer:
         offer = parse_offer(offer_sdp, self._config.max_sdp_bytes, self._config.max_media_sections)
         if not isinstance(purpose, Converse):
             narrow(offer, sends=isinstance(purpose, Publish), receives=isinstance(purpose, Follow))
-        decided = plan(offer, self._config)
+        room = self._rooms.get(room_id)
+        decided = plan(offer, self._config, room.viewers(participant_id) if room is not None else None)
         if isinstance(purpose, Publish):
             decided.expect_whole()
-        room = self._rooms.get(room_id)
         peer = room.peers.get(peer_id) if room is not None else None
         if peer is not None and not (
             peer.participant_id == participant_id

@@ -1,4 +1,4 @@
-"""VP8's payload descriptor: picture numbers kept without a hole over layer switches and dropped frames (RFC 7741)."""
+"""VP8's payload (RFC 7741): keyframes, and picture numbers without a hole whatever is switched or left out."""
 
 from __future__ import annotations
 
@@ -58,14 +58,36 @@ def describe(payload: bytes) -> Description | None:
     return Description(picture_at, picture, wide, tl0_at, tl0, temporal, sync)
 
 
-def keyframe_height(payload: bytes, start: int) -> int:
-    """The height in pixels from the first packet of a keyframe whose VP8 header is at `start`; 0 if it is not there."""
+def keyframe(data: bytes | bytearray | memoryview, start: int, end: int) -> bool:
+    """True on the first packet of a keyframe (RFC 7741 section 4.2 and 4.3)."""
+    if end - start < 1 or data[start] & 0x17 != 0x10:  # S set and partition index 0
+        return False
+    at = start + 1
+    if data[start] & 0x80:
+        if at >= end:
+            return False
+        extended = data[at]
+        at += 1
+        if extended & 0x80:  # picture id, one or two octets
+            if at >= end:
+                return False
+            at += 2 if data[at] & 0x80 else 1
+        if extended & 0x40:  # TL0PICIDX
+            at += 1
+        if extended & 0x30:  # TID, KEYIDX
+            at += 1
+    return at < end and data[at] & 1 == 0
+
+
+def height(payload: bytes) -> int:
+    """The height in pixels from the first packet of a keyframe; 0 if it is not there."""
+    start = _header_at(payload)
     if len(payload) < start + 10 or payload[start + 3 : start + 6] != b"\x9d\x01\x2a":
         return 0
     return (payload[start + 8] | payload[start + 9] << 8) & 0x3FFF
 
 
-def header_at(payload: bytes) -> int:
+def _header_at(payload: bytes) -> int:
     """Where the VP8 payload header begins behind the descriptor."""
     if not payload or not payload[0] & 0x80 or len(payload) < 2:
         return 1

@@ -11,8 +11,8 @@ from loadtest.options import Load, LoadError, check_url, room_counts
 from loadtest.receiver import Incoming, ntp_of
 from loadtest.stream import VP8_PAYLOAD, Stream, split_frame, vp8_head
 from loadtest.wheel import Wheel
-from media.codec import vp8_keyframe
 from media.rtp import AUDIO_LEVEL, MID, TRANSPORT_CC, parse_extensions, parse_payload
+from media.vp8 import keyframe as vp8_keyframe
 
 
 def test_all_faults_of_a_load_are_named_at_once() -> None:

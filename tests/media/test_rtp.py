@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.codec import CODECS, h264_keyframe, vp8_keyframe
+from media.codec import CODECS
+from media.h264 import keyframe as h264_keyframe
 from media.rtp import (
     EXTENSION,
     HEADER,
@@ -20,6 +21,7 @@ from media.rtp import (
     parse_payload,
     write_extensions,
 )
+from media.vp8 import keyframe as vp8_keyframe
 
 IDS = ExtensionIds(
     mid=4,

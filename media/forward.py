@@ -14,7 +14,7 @@ from media.codec import RED
 from media.downlink import SENT_MASK
 from media.outlet import Former, Outlet
 from media.recorder import Kind as Recorded
-from media.red import primary
+from media.red import unwrapped
 from media.replay import since
 from media.rtp import MAX_DATAGRAM, Extras
 from media.srtp import TRAILER, refusal
@@ -116,19 +116,19 @@ class Sender:
         packets = stream.queue
         stream.queue = []
         self._described.clear()
-        if stream.codec is RED:
-            self._redundant(stream, packets)
-            return
-        if len(packets) == 1:
+        redundant = stream.codec is RED
+        if len(packets) == 1 and not redundant:
             self._single(stream, packets)
             return
+        within = unwrapped(packets, self._tally) if redundant else packets
         for outlet in stream.outlets:
             if outlet.stream is stream:
-                self._deliver(outlet, packets)
+                self._deliver(outlet, within if outlet.unwraps else packets)
             elif outlet.target is stream:
                 first = self._start(stream, outlet, packets)
                 if first >= 0:
-                    self._deliver(outlet, packets[first:] if first else packets)
+                    mine = within if outlet.unwraps else packets
+                    self._deliver(outlet, mine[first:] if first else mine)
 
     def _single(
         self,
@@ -200,26 +200,6 @@ class Sender:
                 wired += total
         tally.packets_out += sent
         tally.bytes_out += wired
-
-    def _redundant(self, stream: Stream, packets: list[Packet]) -> None:
-        """The same for audio with its predecessors (RFC 2198): who does not take that is sent the packets within."""
-        within: list[Packet] | None = None
-        for outlet in stream.outlets:
-            if outlet.stream is not stream and (
-                outlet.target is not stream or self._start(stream, outlet, packets) < 0
-            ):
-                continue
-            if not outlet.unwraps:
-                self._deliver(outlet, packets)
-                continue
-            if within is None:
-                within = []
-                for packet in packets:
-                    payload = primary(packet[3])
-                    if payload is None and packet[3]:
-                        self._tally.drop("red_malformed")
-                    within.append((*packet[:3], payload or b"", *packet[4:]))
-            self._deliver(outlet, within)
 
     def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
         """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""

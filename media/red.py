@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from media.stream import Packet
+    from media.tally import Tally
 
 MAX_BLOCKS = 8  # Chromium sends two or three; more is refused
 
@@ -34,6 +35,18 @@ def primary(payload: bytes) -> bytes | None:
     for at in found[:-1]:
         start += (payload[at + 2] & 3) << 8 | payload[at + 3]
     return payload[start:]
+
+
+def unwrapped(packets: list[Packet], tally: Tally) -> list[Packet]:
+    """The packets for who takes only what is within. What makes no sense is counted and becomes empty: such packets
+    are left out without a hole."""
+    result: list[Packet] = []
+    for packet in packets:
+        payload = primary(packet[3])
+        if payload is None and packet[3]:
+            tally.drop("red_malformed")
+        result.append((*packet[:3], payload or b"", *packet[4:]))
+    return result
 
 
 class Blocks:

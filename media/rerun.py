@@ -17,7 +17,7 @@ from pylibsrtp import Policy, Session
 
 from media.answer import Plan
 from media.api import Kind, MediaConfig
-from media.codec import ForwardedCodec
+from media.codec import ForwardedCodec, no_height
 from media.forward import Sender
 from media.nack import MissingPackets
 from media.outlet import Outlet
@@ -239,7 +239,8 @@ class _Run:
         track = self._tracks.setdefault(
             (name.peer, name.mid), Track(peer.participant_id, name.mid, kind, 0, name.rids)
         )
-        codec = ForwardedCodec(name.codec, kind, 48000 if kind == "audio" else 90000, _flagged)
+        rate = 48000 if kind == "audio" else 90000
+        codec = ForwardedCodec(name.codec, kind, rate, _flagged, no_height, name.codec, (name.codec,))
         ring = PacketRing(512) if kind == "video" else None
         stream = Stream(track, name.ssrc, _PAYLOAD_TYPE, codec, ring, name.rid)
         stream.serial = name.serial

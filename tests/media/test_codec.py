@@ -12,7 +12,7 @@ from media.api import Kind
 from media.codec import AV1, CODECS, H264, OPUS, RED, VP8, VP9, ForwardedCodec, ranked, recognise
 from media.h264 import profile
 from media.outlet import Outlet
-from media.sdp import parse_offer
+from media.sdp import OfferedCodec, parse_offer
 from tests.media.client import offer
 
 # As Chromium offers them: payload type, encoding, parameters; each has RTX at the next number.
@@ -189,6 +189,11 @@ def test_each_variant_is_recognised_as_itself() -> None:
     for codec in CODECS:
         assert codec.among({codec.key}) == codec.key  # and can be sent to who takes exactly that
     assert len({codec.key for codec in CODECS}) == len(CODECS)
-    assert recognise("vp9", 90000, {"profile-id": "1"}.get) is None
-    assert recognise("h264", 90000, {"packetization-mode": "2", "profile-level-id": "42e01f"}.get) is None
-    assert recognise("opus", 16000, {}.get) is None
+    for name, parameters in (
+        ("vp9", "profile-id=1"),
+        ("av1", "profile=1"),
+        ("h264", "packetization-mode=2;profile-level-id=42e01f"),  # interleaved
+        ("vp7", ""),
+    ):
+        offered = OfferedCodec(96, name, 90000, 1, parameters)
+        assert recognise(name, 90000, offered.parameter) is None

@@ -272,7 +272,9 @@ def write_answer(
         lines.append("a=extmap-allow-mixed")
     for section in decided.sections:
         if section.accepted:
-            lines += _accepted_lines(section, local, f"IN {family} {address}", ssrcs_of(section.offered.mid))
+            setup = "active" if decided.offer.answers_dtls else "passive"
+            connection = f"IN {family} {address}"
+            lines += _accepted_lines(section, local, setup, connection, ssrcs_of(section.offered.mid))
         else:
             offered = section.offered
             lines += [
@@ -285,7 +287,11 @@ def write_answer(
 
 
 def _accepted_lines(
-    section: AcceptedSection, local: LocalTransport, connection: str, ssrcs: tuple[int, int] | None
+    section: AcceptedSection,
+    local: LocalTransport,
+    setup: str,
+    connection: str,
+    ssrcs: tuple[int, int] | None,
 ) -> list[str]:
     offered = section.offered
     formats: list[str] = []
@@ -301,7 +307,7 @@ def _accepted_lines(
         f"a=ice-ufrag:{local.ice_ufrag}",
         f"a=ice-pwd:{local.ice_password}",
         f"a=fingerprint:sha-256 {local.fingerprint}",
-        "a=setup:passive",
+        f"a=setup:{setup}",
     ]
     lines += local.candidates()
     lines.append("a=end-of-candidates")

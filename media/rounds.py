@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Protocol
 
 from media import allocate, presence, reports
-from media.api import LayersWanted, LeaveReason, MediaConfig, MediaEvent, SlotPaused, SpeakerChanged
+from media.api import LayersWanted, LeaveReason, MediaConfig, MediaEvent, Publish, SlotPaused, SpeakerChanged
 from media.downlink import Standstills
 from media.forward import Sender
 from media.pace import Stalls
@@ -157,6 +157,9 @@ class Rounds:
     def _time_out(self, now: float) -> None:
         for peer in list(self._peers.values()):
             last_sign = peer.created_at if peer.send_context is None else peer.checked_at
+            if isinstance(peer.purpose, Publish):
+                # Encoders (ffmpeg) check once and then only send; what they get is feedback, which needs no consent.
+                last_sign = max(last_sign, peer.last_packet)
             if now - last_sign > self._config.ice_timeout_seconds:
                 self._house.close_peer(peer, LeaveReason.ICE_TIMEOUT, now)
             elif peer.flowing and now - peer.last_packet > self._config.media_silence_seconds:

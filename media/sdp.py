@@ -88,6 +88,7 @@ class Offer:
     ice_ufrag: str
     ice_password: str
     fingerprints: tuple[tuple[str, str], ...]
+    answers_dtls: bool  # a=setup:passive, as ffmpeg has it: the client waits for our ClientHello
     allow_mixed: bool
     sections: list[OfferedSection]
 
@@ -141,10 +142,11 @@ def _offer(session: list[str], groups: list[list[str]], sections: list[OfferedSe
     for section in sections:
         if not section.rejected and section.mid not in bundle:
             raise OfferError("no_bundle", f"m-line {section.mid!r} is not in the bundle")
-    tagged = next((i for i, s in enumerate(sections) if s.mid == bundle[0]), None)
-    if tagged is None:
-        raise OfferError("no_bundle", "the bundle names an m-line that is not there")
-    own = groups[tagged]
+    # The first of the bundle that is there: ffmpeg writes "BUNDLE 0 1" whichever of the two it sends.
+    by_mid = dict(zip(mids, groups, strict=True))
+    own = next((by_mid[mid] for mid in bundle if mid in by_mid), None)
+    if own is None:
+        raise OfferError("no_bundle", "the bundle names no m-line that is there")
 
     def first(name: str) -> str:
         return next(iter((*values(own, name), *values(session, name))), "")
@@ -159,8 +161,9 @@ def _offer(session: list[str], groups: list[list[str]], sections: list[OfferedSe
             fingerprints.append((algorithm.lower(), digest.upper()))
     if not fingerprints:
         raise OfferError("no_fingerprint", "no DTLS fingerprint with sha-256, sha-384 or sha-512")
-    if first("setup") not in ("actpass", "active"):
-        raise OfferError("bad_setup", "a=setup must be actpass or active: this server is passive")
+    setup = first("setup")
+    if setup not in ("actpass", "active", "passive"):
+        raise OfferError("bad_setup", "a=setup must be actpass, active or passive")
     origin = next((line[2:].split() for line in session if line.startswith("o=")), [])
     return Offer(
         session_id=origin[1] if len(origin) > 1 else "",
@@ -168,6 +171,7 @@ def _offer(session: list[str], groups: list[list[str]], sections: list[OfferedSe
         ice_ufrag=ufrag,
         ice_password=password,
         fingerprints=tuple(fingerprints),
+        answers_dtls=setup == "passive",
         allow_mixed="a=extmap-allow-mixed" in session or "a=extmap-allow-mixed" in own,
         sections=sections,
     )

@@ -166,6 +166,8 @@ class Transport:
         elif check.nominated and address != peer.address:
             self._move(peer, address)
             peer.nominated_at = now
+        if peer.dtls is None and peer.plan.offer.answers_dtls:
+            peer.dtls = self._begin_dtls(peer)  # it waits for our ClientHello, and its address is proven
 
     def on_dtls(self, peer: Peer, data: bytes, address: Any, now: float) -> None:
         """Feed the peer's DTLS session, which begins with the first datagram."""
@@ -173,17 +175,21 @@ class Transport:
             self._tally.drop("dtls_limited")
             return
         if peer.dtls is None:
-            peer.dtls = DtlsSession(
-                (peer.identity or self._identity).certificate,
-                peer.fingerprints,
-                lambda out: self.send(out, peer.address),
-                lambda session: self._on_dtls_change(peer, session),
-                self._config.dtls_queue,
-            )
+            peer.dtls = self._begin_dtls(peer)
         if peer.dtls.state is DtlsState.NEW and address != peer.address:
             self._move(peer, address)  # the handshake runs on the pair the client chose, nominated or not
         if not peer.dtls.feed(data):
             self._tally.drop("dtls_queue_full")
+
+    def _begin_dtls(self, peer: Peer) -> DtlsSession:
+        return DtlsSession(
+            (peer.identity or self._identity).certificate,
+            peer.fingerprints,
+            lambda out: self.send(out, peer.address),
+            lambda session: self._on_dtls_change(peer, session),
+            self._config.dtls_queue,
+            client=peer.plan.offer.answers_dtls,
+        )
 
     def find_by_ssrc(self, ssrc: int, address: Any, now: float) -> Peer | None:
         """The peer that sends this SSRC, if the source may still cause authentication work."""

@@ -139,7 +139,11 @@ def _handshake_body(data: bytes) -> bytes:
 
 
 class DtlsSession:
-    """One DTLS-SRTP association in the server role, driven by one task that `close` ends."""
+    """One DTLS-SRTP association, driven by one task that `close` ends.
+
+    In the server role, which takes fewest round trips; in the client role, whose first flight leaves at once, only
+    where the other side insists on being the server.
+    """
 
     MAX_REMEMBERED = 32  # handshake datagrams of one client; a handshake has about six
 
@@ -150,6 +154,7 @@ class DtlsSession:
         send: Callable[[bytes], object],
         on_change: Callable[[DtlsSession], None],
         queue_limit: int,
+        client: bool = False,
     ) -> None:
         """`fingerprints` are (algorithm, value) from the offer; `on_change` is called at each change of `state`."""
         self.state = DtlsState.NEW
@@ -157,7 +162,7 @@ class DtlsSession:
         self._seen: set[bytes] = set()
         self._on_change: Callable[[DtlsSession], None] | None = on_change
         self._dtls = RTCDtlsTransport(self._wire, [certificate])  # type: ignore[arg-type]
-        self._dtls._set_role("server")
+        self._dtls._set_role("client" if client else "server")
         self._dtls.on("statechange", self._changed)
         remote = RTCDtlsParameters([RTCDtlsFingerprint(algorithm=a, value=v) for a, v in fingerprints])
         self.task = asyncio.get_running_loop().create_task(self._shake_hands(remote), name="dtls-handshake")

@@ -26,7 +26,7 @@ from media.fragment import parse_fragment
 from media.sdp import parse_offer
 from tests.media.client import OPUS_PT, Client, caller, offer, rtp, section
 from tests.media.conftest import World
-from tests.support.foreign import Negotiate, anonymous, bare, foreigner
+from tests.support.foreign import Negotiate, anonymous, bare, foreigner, waiting
 
 CONFIG = MediaConfig()
 
@@ -44,7 +44,7 @@ def way_in(world: World, participant: str, purpose: Purpose, peer: str = "") -> 
     return join
 
 
-@pytest.mark.parametrize("publisher", [str, bare, anonymous])
+@pytest.mark.parametrize("publisher", [str, bare, anonymous, waiting])
 @pytest.mark.parametrize("viewer", [str, bare])
 async def test_an_aiortc_broadcast_is_decoded_by_an_aiortc_viewer(
     world: World, publisher: Callable[[str], str], viewer: Callable[[str], str]

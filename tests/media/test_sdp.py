@@ -125,11 +125,11 @@ GOOD = offer([section("0", "audio", "sendrecv"), section("1", "video", "sendrecv
         ("v=0\r\ns=-\r\n", "no_media"),
         (GOOD.replace("a=group:BUNDLE 0 1", "a=group:LS 0 1"), "no_bundle"),
         (GOOD.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 0"), "no_bundle"),
-        (GOOD.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 9 0 1"), "no_bundle"),
+        (GOOD.replace("a=group:BUNDLE 0 1", "a=group:BUNDLE 8 9"), "no_bundle"),
         (GOOD.replace("a=fingerprint:sha-256", "a=fingerprint:sha-1"), "no_fingerprint"),
         (GOOD.replace("a=ice-pwd:" + "p" * 24, "a=ice-pwd:short"), "no_ice"),
         (GOOD.replace("a=ice-ufrag:abcd", ""), "no_ice"),
-        (GOOD.replace("a=setup:actpass", "a=setup:passive"), "bad_setup"),
+        (GOOD.replace("a=setup:actpass", "a=setup:holdconn"), "bad_setup"),
         (GOOD.replace("a=rtcp-mux\r\n", ""), "no_rtcp_mux"),
         (TWO_CAMERAS.replace("sdes:mid", "sdes:something"), "no_mid_extension"),
         (GOOD.replace("a=mid:1", "a=mid:0"), "bad_sdp"),
@@ -182,3 +182,43 @@ def test_a_damaged_offer_is_answered_or_refused(data: st.DataObject) -> None:
 def test_any_text_is_refused(text: str) -> None:
     with pytest.raises(OfferError):
         answer(text)
+
+
+FFMPEG = (
+    """v=0
+o=FFmpeg 4489045141692799359 2 IN IP4 127.0.0.1
+s=FFmpegPublishSession
+t=0 0
+a=group:BUNDLE 0 1
+a=extmap-allow-mixed
+a=msid-semantic: WMS
+m=video 9 UDP/TLS/RTP/SAVPF 106
+c=IN IP4 0.0.0.0
+a=ice-ufrag:1ac08523
+a=ice-pwd:fb55f4f4d99d240fa65c2adfec5e7c24
+a=fingerprint:sha-256 """
+    + ":".join(["AB"] * 32)
+    + """
+a=setup:passive
+a=mid:1
+a=sendonly
+a=msid:FFmpeg video
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:106 H264/90000
+a=fmtp:106 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f
+a=ssrc:2806541432 cname:FFmpeg
+a=ssrc:2806541432 msid:FFmpeg video
+"""
+)
+
+
+def test_what_ffmpeg_offers_when_it_sends_only_a_picture() -> None:
+    """A bundle that names an m-line it does not have, no header extension, and the DTLS server's role."""
+    text = answer(FFMPEG)
+    assert "a=group:BUNDLE 1\r\n" in text
+    video = section_of(text, "1")
+    assert {"a=setup:active", "a=recvonly", "a=rtpmap:106 H264/90000", "a=rtcp-mux"} <= set(video)
+    assert not any(line.startswith("a=extmap:") for line in video)
+    # It takes the first candidate, and knows only UDP.
+    assert next(line for line in video if line.startswith("a=candidate:")).split()[2] == "udp"

@@ -13,7 +13,7 @@ from av import VideoFrame
 from server.settings import Settings, Turn
 from tests.media.client import offer, section
 from tests.signaling.conftest import Stage, until
-from tests.support.foreign import Foreigner, anonymous, bare, foreigner
+from tests.support.foreign import Foreigner, bare, foreigner, waiting
 from tests.web.conftest import Client, Reply
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -112,7 +112,7 @@ async def attendance(stage: Stage, client: Client) -> dict[str, Any]:
 # ---------------------------------------------------------------- the whole way
 
 
-@pytest.mark.parametrize("munge", [bare, anonymous])
+@pytest.mark.parametrize("munge", [bare, waiting])
 async def test_what_an_encoder_publishes_a_player_decodes_and_the_person_was_there(
     stage: Stage, mentor: Caller, mentee: Caller, camera: Foreigner, screen: Foreigner, munge: Any
 ) -> None:

@@ -34,6 +34,11 @@ def anonymous(offer: str) -> str:
     return re.sub(r"a=ssrc[^\r\n]*\r?\n", "", bare(offer))
 
 
+def waiting(offer: str) -> str:
+    """And it insists on being the DTLS server, as ffmpeg does."""
+    return anonymous(offer).replace("a=setup:actpass", "a=setup:passive")
+
+
 @dataclass(slots=True)
 class Foreigner:
     """One connection. What it receives is decoded at once and counted by kind."""

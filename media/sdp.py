@@ -88,9 +88,9 @@ class Offer:
     ice_ufrag: str
     ice_password: str
     fingerprints: tuple[tuple[str, str], ...]
-    answers_dtls: bool  # a=setup:passive, as ffmpeg has it: the client waits for our ClientHello
     allow_mixed: bool
     sections: list[OfferedSection]
+    answers_dtls: bool = False  # a=setup:passive, as ffmpeg has it: the client waits for our ClientHello
 
 
 def parse_offer(text: str, max_bytes: int, max_sections: int) -> Offer:

@@ -275,6 +275,10 @@ class MediaServer:
             quality_counts=tuple(tally.quality_counts),
         )
 
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the port, UDP and TCP, in words; empty when all is well."""
+        return self._transport.faults()
+
     async def close(self) -> None:
         """Say goodbye to everybody, deliver the last events, free the port. A second call does nothing."""
         if self._closed:

@@ -254,6 +254,11 @@ class TcpPort:
         self.paths: set[TcpPath] = set()
         self._loop.add_reader(sock, self._accept)
 
+    @property
+    def accepting(self) -> bool:
+        """False when closed, or while the process has no descriptor for another connection."""
+        return self._socket.fileno() >= 0 and self._resume is None
+
     def close(self) -> None:
         """Accept nobody any more, and close every connection."""
         if self._resume is not None:
@@ -296,7 +301,7 @@ class TcpPort:
             except OSError:  # no descriptors left: the loop would call again at once, for nothing
                 self._tally.drop("tcp_accept_failed")
                 self._loop.remove_reader(self._socket)
-                self._resume = self._loop.call_later(PAUSE, self._loop.add_reader, self._socket, self._accept)
+                self._resume = self._loop.call_later(PAUSE, self._accept_again)
                 return
             source = source_key(address[0])
             if len(self.paths) >= self._config.tcp_connections:
@@ -308,6 +313,10 @@ class TcpPort:
             else:
                 self._strangers[source] += 1
                 self._welcome(sock, (address[0], address[1]))
+
+    def _accept_again(self) -> None:
+        self._resume = None
+        self._loop.add_reader(self._socket, self._accept)
 
     def _welcome(self, sock: socket.socket, remote: tuple[str, int]) -> None:
         path = TcpPath(sock, remote, self._loop, self._config)

@@ -60,6 +60,15 @@ class Transport:
         if self._tcp is not None:
             self._tcp.close()
 
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the port, in words; empty when all is well."""
+        faults = []
+        if self._socket.fileno() < 0:
+            faults.append("the UDP socket is closed")
+        if self._tcp is not None and not self._tcp.accepting:
+            faults.append("the TCP port accepts nobody (no file descriptors left, or closed)")
+        return tuple(faults)
+
     @property
     def connections(self) -> int:
         """TCP connections open now."""

@@ -93,7 +93,7 @@ async def running(settings: Settings, *, clock: Clock) -> AsyncIterator[http.App
         events = signaling.MediaEvents()
         media = await MediaServer.start(
             MediaConfig(
-                host=settings.host,
+                host=settings.media_host,
                 port=settings.media_port,
                 addresses=settings.media_addresses,
                 # The room's client sends one layer and does not show a pause yet: a picture must not be stopped.
@@ -210,6 +210,5 @@ async def _redis(redis: Redis) -> None:
 
 
 async def _media_port(media: MediaServer) -> None:
-    # A closed server has no socket and so no buffer.
-    if media.counters().receive_buffer_bytes <= 0:
-        raise NotReady("the UDP socket is closed")
+    if faults := media.faults():
+        raise NotReady("; ".join(faults))

@@ -1,6 +1,7 @@
 """`visavis doctor`: looks at everything Visavis stands on and says what to do about what is wrong."""
 
 import asyncio
+import ipaddress
 import socket
 import sys
 from collections.abc import Mapping
@@ -160,13 +161,14 @@ async def _answers(settings: Settings) -> bool:
 
 def _ports(settings: Settings, ours: bool) -> list[Finding]:
     findings = []
-    for subject, variable, kind, port in (
-        ("web port", "VISAVIS_PORT", socket.SOCK_STREAM, settings.port),
-        ("media port TCP", "VISAVIS_MEDIA_PORT", socket.SOCK_STREAM, settings.media_port),
-        ("media port UDP", "VISAVIS_MEDIA_PORT", socket.SOCK_DGRAM, settings.media_port),
+    media = settings.media_host, settings.media_port
+    for subject, variable, kind, (host, port) in (
+        ("web port", "VISAVIS_PORT", socket.SOCK_STREAM, (settings.host, settings.port)),
+        ("media port TCP", "VISAVIS_MEDIA_PORT", socket.SOCK_STREAM, media),
+        ("media port UDP", "VISAVIS_MEDIA_PORT", socket.SOCK_DGRAM, media),
     ):
-        where = f"{settings.host} port {port}"
-        match port_fault(settings.host, port, kind), ours:
+        where = f"{host} port {port}"
+        match port_fault(host, port, kind), ours:
             case None, _:
                 findings.append(Finding(Level.OK, subject, f"{where} is free"))
             case _, True:
@@ -180,7 +182,22 @@ def _ports(settings: Settings, ours: bool) -> list[Finding]:
                         f"end the other program or set {variable}",
                     )
                 )
-    return findings
+    return [*findings, _announced(settings)]
+
+
+def _announced(settings: Settings) -> Finding:
+    """The addresses in our ICE candidates: whether browsers can use them at all."""
+    subject, remedy = "media addresses", "set VISAVIS_MEDIA_ADDRESSES to what browsers reach this machine by"
+    addresses = [ipaddress.ip_address(text) for text in settings.media_addresses]
+    said = ", ".join(settings.media_addresses)
+    here = urlsplit(settings.public_url).hostname in ("localhost", "127.0.0.1", "::1")
+    if not here and all(address.is_loopback for address in addresses):
+        return Finding(Level.WRONG, subject, f"{said}: nobody but this machine reaches that", remedy)
+    if any(address.version == 6 for address in addresses) and (
+        reason := port_fault("::", 0, socket.SOCK_DGRAM)
+    ):
+        return Finding(Level.WRONG, subject, f"{said}, but there is no IPv6 here ({reason})", remedy)
+    return Finding(Level.OK, subject, said)
 
 
 def _tls(settings: Settings, now: datetime) -> list[Finding]:

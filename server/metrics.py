@@ -119,6 +119,11 @@ def _of_media(counters: Counters, sockets: int) -> Iterator[Metric]:
         drops.add_metric((reason,), count)
     yield drops
     yield GaugeMetricFamily(
+        "visavis_media_tcp_connections",
+        "ICE-TCP connections on the media port.",
+        value=counters.tcp_connections,
+    )
+    yield GaugeMetricFamily(
         "visavis_media_receive_buffer_bytes",
         "What the kernel granted the media socket.",
         value=counters.receive_buffer_bytes,

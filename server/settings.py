@@ -112,6 +112,20 @@ class Settings:
     tls_certificate: Path | None
     tls_key: Path | None
 
+    @property
+    def media_host(self) -> str:
+        """Where the media port listens: VISAVIS_HOST, or everywhere ("::" where an IPv6 address is announced) when
+        not all announced addresses can be reached by it. So a proxy in front needs only VISAVIS_HOST=127.0.0.1."""
+        host = _address(self.host)
+        announced = [a for text in self.media_addresses if (a := _address(text)) is not None]
+        alike = all(
+            host is None or (a.version == host.version and a.is_loopback >= host.is_loopback)
+            for a in announced
+        )
+        if alike or (host is not None and host.is_unspecified and host.version == 6):
+            return self.host
+        return "::" if any(a.version == 6 for a in announced) else "0.0.0.0"
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:

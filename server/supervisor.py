@@ -163,16 +163,16 @@ async def _kept(command: str, environ: Mapping[str, str], bound: float) -> Async
 def _require_ports(settings: Settings) -> None:
     """Say it now and clearly when a port is taken, instead of in a traceback of the web process."""
     wanted = (
-        ("VISAVIS_PORT", "--port", socket.SOCK_STREAM, settings.port),
-        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_STREAM, settings.media_port),
-        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_DGRAM, settings.media_port),
+        ("VISAVIS_PORT", "--port", socket.SOCK_STREAM, settings.host, settings.port),
+        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_STREAM, settings.media_host, settings.media_port),
+        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_DGRAM, settings.media_host, settings.media_port),
     )
-    for variable, option, kind, port in wanted:
-        if (reason := port_fault(settings.host, port, kind)) is not None:
+    for variable, option, kind, host, port in wanted:
+        if (reason := port_fault(host, port, kind)) is not None:
             protocol = "TCP" if kind is socket.SOCK_STREAM else "UDP"
             raise Unavailable(
                 "port_taken",
-                f"{protocol} port {port} on {settings.host} cannot be used ({reason}): "
+                f"{protocol} port {port} on {host} cannot be used ({reason}): "
                 f"choose another one with {option} or {variable}.",
             )
 

@@ -27,7 +27,17 @@ async def test_a_healthy_installation(
 ) -> None:
     assert await doctor(environ | {"VISAVIS_SMTP_URL": smtp_server.url}) == 0
     said = capsys.readouterr().out
-    for subject in ("configuration", "database", "redis", "web port", "media port UDP", "tls", "smtp"):
+    for subject in (
+        "configuration",
+        "database",
+        "redis",
+        "web port",
+        "media port TCP",
+        "media port UDP",
+        "media addresses",
+        "tls",
+        "smtp",
+    ):
         assert f"ok     {subject}" in said
     assert environ["VISAVIS_SECRET_KEY"] not in said
 
@@ -40,6 +50,13 @@ async def test_faults_of_the_configuration_come_first_and_alone(
     assert "VISAVIS_PORT" in said
     assert "VISAVIS_TIMEZONE" in said
     assert "2 things wrong" in said
+
+
+async def test_addresses_that_nobody_reaches(environ: dict[str, str]) -> None:
+    public = environ | {"VISAVIS_PUBLIC_URL": "https://mentoring.example"}
+    found = await wrong(public)
+    assert "VISAVIS_MEDIA_ADDRESSES" in found["media addresses"]
+    assert "media addresses" not in await wrong(public | {"VISAVIS_MEDIA_ADDRESSES": "203.0.113.7"})
 
 
 async def test_a_database_that_was_not_migrated(environ: dict[str, str], empty_database_url: str) -> None:
@@ -87,8 +104,9 @@ async def test_a_port_of_somebody_else(
 
 
 async def test_cameras_need_https(environ: dict[str, str]) -> None:
-    assert set(await wrong(environ | {"VISAVIS_PUBLIC_URL": "http://visavis.example.org"})) == {"tls"}
-    assert await wrong(environ | {"VISAVIS_PUBLIC_URL": "https://visavis.example.org"}) == {}
+    reached = environ | {"VISAVIS_MEDIA_ADDRESSES": "203.0.113.7"}
+    assert set(await wrong(reached | {"VISAVIS_PUBLIC_URL": "http://visavis.example.org"})) == {"tls"}
+    assert await wrong(reached | {"VISAVIS_PUBLIC_URL": "https://visavis.example.org"}) == {}
 
 
 async def test_certificates(environ: dict[str, str], tmp_path: Path) -> None:

@@ -114,6 +114,26 @@ def test_given_addresses_and_urls_win() -> None:
     assert settings.public_url == "https://visavis.example.org"
 
 
+@pytest.mark.parametrize(
+    ("host", "addresses", "listens"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1,::1", "::"),
+        ("127.0.0.1", "203.0.113.7", "0.0.0.0"),  # behind a proxy
+        ("127.0.0.1", "203.0.113.7,2001:db8::7", "::"),
+        ("192.168.1.5", "203.0.113.7", "192.168.1.5"),  # behind a NAT
+        ("192.168.1.5", "192.168.1.5,2001:db8::7", "::"),
+        ("0.0.0.0", "203.0.113.7", "0.0.0.0"),
+        ("0.0.0.0", "203.0.113.7,2001:db8::7", "::"),
+        ("::", "203.0.113.7", "::"),
+        ("::1", "::1", "::1"),
+        ("localhost", "127.0.0.1", "localhost"),
+    ],
+)
+def test_the_media_port_listens_where_its_addresses_lead(host: str, addresses: str, listens: str) -> None:
+    assert load(VISAVIS_HOST=host, VISAVIS_MEDIA_ADDRESSES=addresses).media_host == listens
+
+
 def test_relays() -> None:
     assert load().turn is None
     turn = load(

@@ -96,8 +96,6 @@ async def running(settings: Settings, *, clock: Clock) -> AsyncIterator[http.App
                 host=settings.media_host,
                 port=settings.media_port,
                 addresses=settings.media_addresses,
-                # The room's client sends one layer and does not show a pause yet: a picture must not be stopped.
-                adapt_downlink=False,
             ),
             wall_clock=lambda: clock.now().timestamp(),
             on_event=events,

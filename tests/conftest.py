@@ -30,9 +30,9 @@ MakeDatabase: TypeAlias = Callable[[], Awaitable[str]]
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_ARGS = (
-    # A camera and a microphone that beep and tick, granted without asking.
+    # Two cameras and a microphone that beep and tick, granted without asking.
     "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream=fps=30,display-media-type=browser",
+    "--use-fake-device-for-media-stream=fps=30,device-count=2,display-media-type=browser",
     "--autoplay-policy=no-user-gesture-required",
     "--allow-loopback-in-peer-connection",
     # Nothing leaves this machine.

@@ -71,10 +71,7 @@ export class LocalMedia extends EventTarget {
     // One question to the person where possible; if one device fails, each is asked for by itself.
     if (this.wishes.audio && this.wishes.video) {
       try {
-        const stream = await navigator.mediaDevices.getUserMedia({
-          audio: this.#audioWish(),
-          video: this.#videoWish(),
-        });
+        const stream = await open({ audio: this.#audioWish(), video: this.#videoWish() });
         this.#takeAudio(stream.getAudioTracks()[0] ?? null);
         this.#takeVideo(stream.getVideoTracks()[0] ?? null);
         await this.#list();
@@ -156,20 +153,20 @@ export class LocalMedia extends EventTarget {
 
   #audioWish() {
     const id = this.wishes.microphone;
-    return { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...(id ? { deviceId: { ideal: id } } : {}) };
+    return { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...(id ? { deviceId: { exact: id } } : {}) };
   }
 
   #videoWish() {
     const id = this.wishes.camera;
     return {
       width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 },
-      ...(id ? { deviceId: { ideal: id } } : { facingMode: "user" }),
+      ...(id ? { deviceId: { exact: id } } : { facingMode: "user" }),
     };
   }
 
   async #openAudio() {
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: this.#audioWish() });
+      const stream = await open({ audio: this.#audioWish() });
       this.#takeAudio(stream.getAudioTracks()[0] ?? null);
     } catch (error) {
       this.audioState = navigator.mediaDevices ? nameOf(error) : "insecure";
@@ -181,7 +178,7 @@ export class LocalMedia extends EventTarget {
     try {
       // Some cameras open only once: the old track goes first.
       this.video?.stop();
-      const stream = await navigator.mediaDevices.getUserMedia({ video: this.#videoWish() });
+      const stream = await open({ video: this.#videoWish() });
       const track = stream.getVideoTracks()[0] ?? null;
       if (!this.wishes.video) track?.stop(); // switched off again while the camera woke up
       else this.#takeVideo(track);
@@ -274,6 +271,21 @@ export class LocalMedia extends EventTarget {
 
   #changed() {
     this.dispatchEvent(new Event("change"));
+  }
+}
+
+/**
+ * The chosen devices, or any where they are gone. An "ideal" device would do both at once, but Chromium weighs it against
+ * sizes and rates, and may take another camera although the chosen one is there.
+ * @param {{audio?: MediaTrackConstraints, video?: MediaTrackConstraints}} wish
+ */
+async function open(wish) {
+  try {
+    return await navigator.mediaDevices.getUserMedia(wish);
+  } catch (error) {
+    if (!(error instanceof DOMException) || error.name !== "OverconstrainedError") throw error;
+    const any = Object.entries(wish).map(([kind, { deviceId: _, ...rest }]) => [kind, rest]);
+    return navigator.mediaDevices.getUserMedia(Object.fromEntries(any));
   }
 }
 

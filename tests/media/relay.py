@@ -35,6 +35,7 @@ class LossyRelay:
         self._outside: asyncio.DatagramTransport | None = None
         self._counts = {"up": 0, "down": 0}
         self.lost_up = self.lost_down = 0
+        self.cut = False  # nothing passes, as when the network is gone
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -53,6 +54,8 @@ class LossyRelay:
                 transport.close()
 
     def up(self, data: bytes, client: Any) -> None:
+        if self.cut:
+            return
         if self._loses("up", data):
             self.lost_up += 1
         elif client in self._inside:
@@ -61,6 +64,8 @@ class LossyRelay:
             self._opening[client] = asyncio.get_running_loop().create_task(self._open(client, data))
 
     def down(self, data: bytes, client: Any) -> None:
+        if self.cut:
+            return
         if self._loses("down", data):
             self.lost_down += 1
         elif self._outside is not None and not self._outside.is_closing():

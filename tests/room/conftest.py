@@ -21,13 +21,34 @@ from server.settings import Settings
 from tests.web.conftest import NOW, PASSWORD, Client, World, hour, open_hours
 from web.context import CONTEXT
 
-# Lets a test read what the page's connections and sockets say; the product knows nothing of it.
+# Lets a test read what the page's connections, sockets and shared screens say, and puts a relay (window.__relay is its
+# port) between the page and the SFU; the product knows nothing of it. The camera is a small and slow one: six layers
+# of 720p on a busy machine are no test of anything.
 WATCH = """
-  window.__connections = []; window.__sockets = [];
+  window.__connections = []; window.__sockets = []; window.__screens = [];
   const Connection = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Connection {
     constructor(...args) { super(...args); window.__connections.push(this); }
+    setRemoteDescription(description) {
+      if (!window.__relay) return super.setRemoteDescription(description);
+      const lines = description.sdp.split("\\r\\n").filter((line) => !/^a=candidate:\\S+ 1 tcp/i.test(line));
+      const address = /^(a=candidate:\\S+ 1 udp \\d+ \\S+) \\d+ /i;
+      const relayed = lines.map((line) => line.replace(address, `$1 ${window.__relay} `));
+      return super.setRemoteDescription({ type: description.type, sdp: relayed.join("\\r\\n") });
+    }
   };
+  if (navigator.mediaDevices) {
+    const camera = MediaDevices.prototype.getUserMedia, screen = MediaDevices.prototype.getDisplayMedia;
+    MediaDevices.prototype.getUserMedia = function (wish) {
+      const small = { width: 640, height: 360, frameRate: 15 };
+      return camera.call(this, wish?.video ? { ...wish, video: { ...wish.video, ...small } } : wish);
+    };
+    MediaDevices.prototype.getDisplayMedia = async function (wish) {
+      const stream = await screen.call(this, wish);
+      window.__screens.push(stream.getVideoTracks()[0]);
+      return stream;
+    };
+  }
   const Socket = window.WebSocket;
   window.WebSocket = class extends Socket {
     constructor(...args) { super(...args); window.__sockets.push(this); }
@@ -115,6 +136,41 @@ class Somebody:
         messages = self.page.get_by_test_id("chat-message")
         await expect(messages).to_contain_text(list(texts))
         await expect(messages).to_have_count(len(texts))
+
+    async def outbound(self) -> dict[str, dict[str, Any]]:
+        """What the connection sends: a report for each sound and layer, by mid and rid (``"1f"``)."""
+        reports: dict[str, dict[str, Any]] = await self.page.evaluate(
+            """async () => {
+              const open = window.__connections.filter((c) => c.connectionState === "connected").at(-1);
+              const sent = [...((await open?.getStats())?.values() ?? [])].filter((r) => r.type === "outbound-rtp");
+              const told = (r) => ({ active: r.active, bytes: r.bytesSent });
+              return Object.fromEntries(sent.map((r) => [r.mid + (r.rid ?? ""), told(r)]));
+            }"""
+        )
+        return reports
+
+    async def sees_lines(self, lines: int) -> None:
+        """The other's picture comes with so many lines."""
+        await self.page.wait_for_function(
+            "(lines) => document.querySelector('[data-testid=remote-video]').videoHeight === lines",
+            arg=lines,
+            timeout=CONNECT_MS,
+        )
+
+    async def connections(self) -> int:
+        """How many the page has made since it was loaded."""
+        count: int = await self.page.evaluate("() => window.__connections.length")
+        return count
+
+    async def hide(self, hidden: bool) -> None:
+        """Another tab is in front, or this one again. Headless pages are all in front, so the page is told."""
+        await self.page.evaluate(
+            """(hidden) => {
+              Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+              document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            hidden,
+        )
 
     async def cut_socket(self) -> None:
         """Close the socket under the page's hands, as a network does."""

@@ -12,6 +12,7 @@ from loadtest.bench import throw_away_server
 from loadtest.conductor import conduct
 from loadtest.options import Load, LoadError, check_url, room_counts
 from loadtest.result import Outcome, table
+from loadtest.sfu import command as sfu
 
 BENCH_ROOMS = "10,30,60"
 
@@ -22,6 +23,8 @@ def main(argv: list[str]) -> int:
         words = _parser().parse_args(argv)
     except SystemExit as error:  # argparse has said why
         return int(error.code or 0)
+    if words.command == "sfu":
+        return _sfu(words)
     try:
         load = Load(words.seconds, words.warmup, words.video_kbps, words.fps)
         counts = room_counts(words.rooms)
@@ -64,7 +67,26 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--video-kbps", type=int, default=1200, help="of each person's camera")
         command.add_argument("--fps", type=int, default=30, help="frames a second")
         command.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    sfu.add_arguments(
+        commands.add_parser("sfu", help="the SFU alone, beside Janus VideoRoom where installed")
+    )
     return top
+
+
+def _sfu(words: argparse.Namespace) -> int:
+    try:
+        sfu.check(words)
+    except LoadError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        return sfu.command(words, _say)
+    except LoadError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        return 130
 
 
 def _say(text: str) -> None:

@@ -25,6 +25,7 @@ class Answer:
     fingerprint: str  # SHA-256, upper case with colons
     candidates: tuple[tuple[str, int], ...]  # UDP host candidates, best first
     sections: tuple[Section, ...]
+    lite: bool = True  # only answers connectivity checks (RFC 8445 section 2.5)
 
     def section(self, mid: str) -> Section:
         """The m-line with this mid. Raises LoadError."""
@@ -34,8 +35,11 @@ class Answer:
         raise LoadError(f"The answer has no m-line with mid {mid}")
 
 
-def parse_answer(sdp: str) -> Answer:
-    """Raises LoadError with everything that is missing for BUNDLE, ICE-lite and DTLS as client (RFC 8829)."""
+def parse_answer(sdp: str, expected_setup: str = "passive") -> Answer:
+    """Also reads an offer that a server makes, if told its setup.
+
+    Raises LoadError with everything that is missing for BUNDLE, ICE and DTLS as client (RFC 8829).
+    """
     blocks = sdp.replace("\r\n", "\n").split("\nm=")
     session = blocks[0].splitlines()
     sections = tuple(_section("m=" + block) for block in blocks[1:])
@@ -54,7 +58,7 @@ def parse_answer(sdp: str) -> Answer:
             (not sections, "no m-lines"),
             (not ufrag or not password, "no ICE credentials"),
             (not fingerprint, "no SHA-256 fingerprint"),
-            (setup != "passive", f"setup is {setup or 'absent'}, not passive"),
+            (setup != expected_setup, f"setup is {setup or 'absent'}, not {expected_setup}"),
             (not candidates, "no UDP candidate"),
             (len({section.mid for section in sections}) < len(sections), "a mid twice"),
         )
@@ -62,7 +66,7 @@ def parse_answer(sdp: str) -> Answer:
     ]
     if faults:
         raise LoadError("The answer is unusable: " + ", ".join(faults))
-    return Answer(ufrag, password, fingerprint, candidates, sections)
+    return Answer(ufrag, password, fingerprint, candidates, sections, "a=ice-lite" in session)
 
 
 def _section(text: str) -> Section:

@@ -103,6 +103,7 @@ class DtlsClient:
         self._ssl.set_ciphertext_mtu(MAX_DATAGRAM)
         self.connected = False
         self.closed = False  # the server said close_notify
+        self.profile = ""  # of SRTP, once `sessions` was asked for
 
     def start(self) -> Sequence[bytes]:
         """The first flight."""
@@ -149,6 +150,7 @@ class DtlsClient:
         profile = next((profile for profile in _PROFILES if profile.name == chosen), None)
         if profile is None:
             raise LoadError("The DTLS handshake agreed on no SRTP profile")
+        self.profile = chosen.decode()
         material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (profile.key + profile.salt))
         keys, salts = material[: 2 * profile.key], material[2 * profile.key :]
         ours = (

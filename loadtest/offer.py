@@ -42,10 +42,16 @@ class Identity:
 
 
 def build_offer(
-    identity: Identity, fingerprint: str, audio_slots: int = AUDIO_SLOTS, video_slots: int = VIDEO_SLOTS
+    identity: Identity,
+    fingerprint: str,
+    audio_slots: int = AUDIO_SLOTS,
+    video_slots: int = VIDEO_SLOTS,
+    sends: bool = True,
+    setup: str = "actpass",
 ) -> str:
-    """The offer: mids 0 (microphone) and 1 (camera) are sendonly, then `audio_slots` and `video_slots` recvonly."""
-    kinds = ["audio", "video", *["audio"] * audio_slots, *["video"] * video_slots]
+    """If it `sends`, m-lines 0 (audio) and 1 (video) do; then come `audio_slots` and `video_slots` recvonly."""
+    own = ["audio", "video"] if sends else []
+    kinds = [*own, *["audio"] * audio_slots, *["video"] * video_slots]
     lines = [
         "v=0",
         f"o=- {secrets.randbelow(2**62)} 2 IN IP4 127.0.0.1",
@@ -56,12 +62,11 @@ def build_offer(
         "a=msid-semantic: WMS loadtest",
     ]
     for mid, kind in enumerate(kinds):
-        sending = mid < 2
-        lines += _media(kind, mid, identity, fingerprint, sending)
+        lines += _media(kind, mid, identity, fingerprint, mid < len(own), setup)
     return "\r\n".join(lines) + "\r\n"
 
 
-def _media(kind: str, mid: int, identity: Identity, fingerprint: str, sending: bool) -> list[str]:
+def _media(kind: str, mid: int, identity: Identity, fingerprint: str, sending: bool, setup: str) -> list[str]:
     audio = kind == "audio"
     lines = [
         f"m={kind} 9 UDP/TLS/RTP/SAVPF {OPUS if audio else f'{VP8} {VP8_RTX}'}",
@@ -71,7 +76,7 @@ def _media(kind: str, mid: int, identity: Identity, fingerprint: str, sending: b
         f"a=ice-pwd:{identity.password}",
         "a=ice-options:trickle",
         f"a=fingerprint:sha-256 {fingerprint}",
-        "a=setup:actpass",
+        f"a=setup:{setup}",
         f"a=mid:{mid}",
     ]
     if audio:

@@ -21,6 +21,7 @@ class Load:
     warmup: float = 3.0
     video_kbps: int = 1200
     fps: int = 30
+    paced: bool = False  # the packets of a frame are spread over its time instead of leaving as one burst
 
     def __post_init__(self) -> None:
         """Raises LoadError naming every value that is out of bounds."""

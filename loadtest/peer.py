@@ -1,35 +1,26 @@
-"""One synthetic browser on one UDP socket: connectivity checks, DTLS, then media until it leaves."""
-
-import asyncio
-import socket
-from collections.abc import Iterable
-from struct import Struct
+"""One synthetic browser that sends and receives: a link with a sender and a receiver on it."""
 
 from OpenSSL import SSL
 from pylibsrtp import Session
 
 from loadtest.answer import Answer
-from loadtest.checks import Checks
-from loadtest.dtls import DtlsClient
-from loadtest.engine import CONTROL_OCTETS, RECEIVE_BUFFER, SO_RXQ_OVFL, SO_TIMESTAMPNS, Engine
+from loadtest.control import ControlOut
+from loadtest.engine import Engine
+from loadtest.link import Link
 from loadtest.offer import Identity
-from loadtest.options import Load, LoadError
+from loadtest.options import Load
 from loadtest.receiver import REPORT_NS, Receiver
 from loadtest.sender import AUDIO_NS, Sender
 from media.wire import context_of
 
-CHECK_NS = 2_500_000_000  # Chromium's interval between checks of a working pair
-FIRST_CHECK_NS = 50_000_000  # doubled until the first answer
-LOST_NS = 15_000_000_000  # no answer for so long: the server has forgotten us
-HANDSHAKE_NS = 50_000_000  # how often DTLS is asked whether a flight must be repeated
-BATCH = 128  # datagrams read of one socket before the others have their turn
 
-_TIME = Struct("=qq")
-_DROPS = Struct("=I")
+def phase_of(number: int) -> float:
+    """Everybody starts at another moment of the frame interval, as people do; the golden ratio spreads evenly."""
+    return number * 0.6180339887 % 1
 
 
-class Peer:
-    """From an answer to media. `failed` ends with a LoadError when the call cannot go on."""
+class Peer(Link):
+    """Sends as soon as it is connected; decrypts and measures everything that comes."""
 
     def __init__(
         self,
@@ -42,164 +33,22 @@ class Peer:
         load: Load,
     ) -> None:
         """`address` is the server's candidate to use; `number` is the person's in the run. Raises LoadError."""
-        loop = asyncio.get_running_loop()
-        self.first_media: asyncio.Future[int] = loop.create_future()  # when the first packet arrived, in ns
-        self.failed: asyncio.Future[None] = loop.create_future()
-        self._engine = engine
-        self._identity, self._answer, self._number, self._load = identity, answer, number, load
-        self._checks = Checks(identity.ufrag, answer.ufrag, answer.password)
-        self._dtls = DtlsClient(context, answer.fingerprint)
-        self._handshaking = False
-        self._check_step = FIRST_CHECK_NS
-        self._answered = engine.now()
-        self._sessions: tuple[Session, Session] | None = None
-        self.overflowed = 0  # datagrams our own receive buffer dropped
+        super().__init__(engine, context, identity, answer, address)
+        self._number, self._load = number, load
         self.sender: Sender | None = None
-        self._receiver: Receiver | None = None
-        self._closed = False
-        self._socket = socket.socket(
-            socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-        )
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
-            self._socket.connect(address)
-        except OSError as error:
-            self._socket.close()
-            raise LoadError(f"No way to {address[0]}:{address[1]}: {error}") from error
 
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def start(self) -> None:
-        """Begin with a connectivity check; everything else follows from what comes back."""
-        self._engine.add(self)
-        self._engine.wheel.add(self._engine.now(), self._check)
-
-    def close(self) -> None:
-        """Say close_notify and be gone. May be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self.sender is not None:
-            self.sender.stopped = True
-        self._put(self._dtls.close())
-        self._engine.remove(self)
-        self._socket.close()
-        self.failed.cancel()
-        self.first_media.cancel()
-
-    def drain(self) -> None:
-        """Read what has come, at most a batch."""
-        engine = self._engine
-        buffer, into, receive = engine.receiving.buffer, engine.receiving.into, self._socket.recvmsg_into
-        try:
-            for _ in range(BATCH):
-                size, control, _, _ = receive(into, CONTROL_OCTETS)
-                now = 0
-                for _, kind, value in control:
-                    if kind == SO_TIMESTAMPNS:
-                        seconds, nanoseconds = _TIME.unpack(value)
-                        now = seconds * 1_000_000_000 + nanoseconds
-                    elif kind == SO_RXQ_OVFL:
-                        self.overflowed = _DROPS.unpack(value)[0]
-                if size == 0:
-                    continue
-                first = buffer[0]
-                if first & 0xC0 == 0x80 and self._receiver is not None:
-                    if size > 1 and 192 <= buffer[1] <= 223:  # RFC 5761 section 4
-                        self._receiver.rtcp(size, now or engine.now())
-                    else:
-                        self._receiver.rtp(size, now or engine.now())
-                elif 20 <= first <= 63:
-                    self._hear_dtls(bytes(engine.receiving.scratch.view[:size]))
-                elif first <= 3:
-                    self._hear_stun(bytes(engine.receiving.scratch.view[:size]))
-                else:
-                    engine.strange += 1
-                if self._closed:
-                    return
-        except BlockingIOError:
-            return
-        except ConnectionRefusedError:
-            self._fail("Nobody listens on the media port")
-        except LoadError as error:
-            self._fail(str(error))
-
-    def _hear_stun(self, data: bytes) -> None:
-        if not self._checks.accept(data):
-            self._engine.strange += 1
-            return
-        self._answered = self._engine.now()
-        if not self._handshaking:
-            self._handshaking = True
-            self._put(self._dtls.start())
-            self._engine.wheel.add(self._engine.now() + HANDSHAKE_NS, self._retry)
-
-    def _hear_dtls(self, data: bytes) -> None:
-        if not self._handshaking:
-            return
-        self._put(self._dtls.feed(data))
-        if self._dtls.closed:
-            self._fail("The server closed DTLS")
-        elif self._dtls.connected and self.sender is None:
-            self._connected()
-
-    def _connected(self) -> None:
-        engine = self._engine
-        self._sessions = outgoing, incoming = self._dtls.sessions()
-        sender = Sender(
-            engine, self._socket, context_of(outgoing), self._identity, self._answer, self._number, self._load
+    def _begin(self, outgoing: Session, incoming: Session) -> Receiver:
+        engine, identity = self._engine, self._identity
+        context = context_of(outgoing)
+        sender = self.sender = Sender(
+            engine, self._socket, context, identity, self._answer, self._number, self._load
         )
         receiver = Receiver(
-            engine, context_of(incoming), sender, self._identity.password[:16].encode(), self._media
+            engine, context_of(incoming), ControlOut(self._socket, context), sender, identity, self.media_came
         )
-        self.sender, self._receiver = sender, receiver
-        # Everybody starts at another moment of the frame interval, as people do; the golden ratio spreads evenly.
-        phase = self._number * 0.6180339887 % 1
+        phase = phase_of(self._number)
         now = engine.now()
         engine.wheel.add(now + int(phase * AUDIO_NS), sender.audio)
         engine.wheel.add(now + int(phase * 1_000_000_000 / self._load.fps), sender.video)
         engine.wheel.add(now + int(phase * REPORT_NS), receiver.report)
-
-    def _media(self, at: int) -> None:
-        if not self.first_media.done():
-            self.first_media.set_result(at)
-
-    def _check(self, due: int, now: int) -> int:
-        if self._closed:
-            return 0
-        if now - self._answered > LOST_NS:
-            self._fail("No answer to connectivity checks for 15 s")
-            return 0
-        self._put((self._checks.request(),))
-        if self._checks.answered:
-            return now + CHECK_NS
-        self._check_step = min(self._check_step * 2, CHECK_NS)
-        return now + self._check_step // 2
-
-    def _retry(self, due: int, now: int) -> int:
-        if self._closed or self._dtls.connected:
-            return 0
-        remaining = self._dtls.timeout()
-        if remaining is not None and remaining <= 0:
-            try:
-                self._put(self._dtls.repeat())
-            except LoadError as error:
-                self._fail(str(error))
-                return 0
-        return now + HANDSHAKE_NS
-
-    def _put(self, packets: Iterable[bytes]) -> None:
-        for data in packets:
-            try:
-                self._socket.send(data)
-            except BlockingIOError:
-                return  # checks and flights are repeated
-            except ConnectionRefusedError:
-                self._fail("Nobody listens on the media port")
-
-    def _fail(self, reason: str) -> None:
-        if not self.failed.done():
-            self.failed.set_exception(LoadError(reason))
+        return receiver

@@ -5,8 +5,9 @@ from struct import Struct
 from typing import Any
 
 from loadtest import stamp
+from loadtest.control import ControlOut
 from loadtest.engine import Engine
-from loadtest.offer import OPUS, VP8, VP8_RTX
+from loadtest.offer import OPUS, VP8, VP8_RTX, Identity
 from loadtest.sender import Sender
 from media import rtcp
 from media.rtp import HEADER, ParseError, parse_payload
@@ -89,13 +90,24 @@ class Receiver:
     """The incoming half of a connected peer."""
 
     def __init__(
-        self, engine: Engine, context: Any, sender: Sender, name: bytes, on_media: Callable[[int], None]
+        self,
+        engine: Engine,
+        context: Any,
+        control: ControlOut,
+        sender: Sender | None,
+        identity: Identity,
+        on_media: Callable[[int], None],
     ) -> None:
-        """`context` is libsrtp's for receiving; `on_media` is called once, with the first packet's arrival."""
+        """`context` is libsrtp's for receiving, `sender` that of the same link, if it sends; `on_media` is called once,
+        with the first packet's arrival."""
         self._engine = engine
         self._context = context
+        self._control = control
         self._sender = sender
-        self._name = name
+        self._name = identity.password[:16].encode()
+        # Who only receives reports under an SSRC of his own, on which nothing is ever sent.
+        self._ssrc = sender.picture.ssrc if sender is not None else identity.video_ssrc
+        self._stopped = False
         self._on_media: Callable[[int], None] | None = on_media
         self._incoming: dict[int, Incoming] = {}
 
@@ -121,7 +133,7 @@ class Receiver:
                 incoming = self._incoming[ssrc] = Incoming(sequence, clock)
             missing = incoming.arrived(sequence, timestamp, now)
             if missing and kind == VP8:
-                self._sender.control(rtcp.write_nack(self._sender.picture.ssrc, ssrc, missing))
+                self._control.send(rtcp.write_nack(self._ssrc, ssrc, missing))
         stamped = stamp.read(buffer, start, end, engine.run)
         if stamped is None:
             if end - start > 2:  # padding alone is no media
@@ -153,11 +165,11 @@ class Receiver:
             match packet:
                 case rtcp.KeyframeRequest(ssrc):
                     engine.count("pli")
-                    if ssrc == self._sender.picture.ssrc:
+                    if self._sender is not None and ssrc == self._sender.picture.ssrc:
                         self._sender.want_keyframe()
                 case rtcp.Nack(ssrc, missing):
                     engine.count("nack")
-                    if ssrc == self._sender.picture.ssrc:
+                    if self._sender is not None and ssrc == self._sender.picture.ssrc:
                         self._sender.repair(missing)
                 case rtcp.SenderReport(ssrc, ntp):
                     engine.count("sender_report")
@@ -173,23 +185,29 @@ class Receiver:
                 case _:
                     engine.count("other")
 
+    def stop(self) -> None:
+        """Nothing more is sent."""
+        self._stopped = True
+        if self._sender is not None:
+            self._sender.stopped = True
+
     def report(self, due: int, now: int) -> int:
         """Send our sender and receiver reports; when the next are due."""
-        sender = self._sender
-        if sender.stopped:
+        if self._stopped:
             return 0
+        sender = self._sender
         blocks = tuple(incoming.block(ssrc, now) for ssrc, incoming in list(self._incoming.items())[:31])
         ntp = ntp_of(now)
+        streams = (sender.voice, sender.picture) if sender is not None else ()
         parts = [
             rtcp.write_sender_report(
                 rtcp.SenderReport(
-                    stream.ssrc, ntp, stream.timestamp, stream.packets, stream.octets, blocks if first else ()
+                    stream.ssrc, ntp, stream.timestamp, stream.packets, stream.octets, () if place else blocks
                 )
             )
-            for first, stream in ((True, sender.voice), (False, sender.picture))
-        ]
-        parts.append(
-            rtcp.write_cnames((stream.ssrc, self._name) for stream in (sender.voice, sender.picture))
-        )
-        sender.control(b"".join(parts))
+            for place, stream in enumerate(streams)
+        ] or [rtcp.write_receiver_report(self._ssrc, blocks)]
+        ssrcs = [stream.ssrc for stream in streams] or [self._ssrc]
+        parts.append(rtcp.write_cnames((ssrc, self._name) for ssrc in ssrcs))
+        self._control.send(b"".join(parts))
         return max(due, now - REPORT_NS) + REPORT_NS

@@ -23,7 +23,7 @@ from loadtest.stream import (
 from media.ring import PacketRing
 from media.rtp import HEADER
 from media.sequence import extend
-from media.srtp import TRAILER, Scratch
+from media.srtp import TRAILER
 
 AUDIO_NS = 20_000_000
 LATE_NS = 200_000_000  # so late that the send is left out, or a slow generator would never catch up
@@ -53,7 +53,6 @@ class Sender:
         self._engine = engine
         self._socket = sock
         self._context = context
-        self._scratch = Scratch()
         audio, video = answer.section("0"), answer.section("1")
         for section, payload_type, codec in ((audio, OPUS, "opus"), (video, VP8, "vp8")):
             if section.codecs.get(payload_type) != codec or section.direction != "recvonly":
@@ -66,6 +65,9 @@ class Sender:
         self._ring = PacketRing(RING)
         self._keyframe = True
         self._picture_id = 0
+        self._packets = self._done = self._size = 0  # of the frame under way
+        self._is_keyframe = False
+        self._paced = load.paced
         self._frame_ns = 1_000_000_000 // load.fps
         self._frame_octets = load.video_kbps * 125 / load.fps
         self._random = random.Random(number)
@@ -96,24 +98,33 @@ class Sender:
         return self._after(due, now, AUDIO_NS)
 
     def video(self, due: int, now: int) -> int:
-        """One VP8 frame as a burst of packets; when the next is due."""
+        """One VP8 frame as a burst of packets or, paced, one packet of it; when to go on."""
         if self.stopped:
             return 0
-        stream = self.picture
-        keyframe, self._keyframe = self._keyframe, False
-        octets = self._frame_octets * (KEYFRAME_FACTOR if keyframe else self._random.uniform(0.8, 1.2))
-        packets, size = split_frame(int(octets))
-        stream.timestamp = due * 9 // 100_000  # 90 kHz
-        self._picture_id += 1
-        done = 0
-        while done < packets:
-            count = min(packets - done, BURST)
-            self._burst(keyframe, done, count, packets, size, due)
-            done += count
+        if self._done == self._packets:
+            self._frame(due)
+        packets = self._packets
+        if self._paced:
+            self._burst(self._done, 1, due)
+            self._done += 1
+            return self._after(due, now, self._frame_ns // packets)
+        while self._done < packets:
+            count = min(packets - self._done, BURST)
+            self._burst(self._done, count, due)
+            self._done += count
         return self._after(due, now, self._frame_ns)
 
-    def _burst(self, keyframe: bool, done: int, count: int, packets: int, size: int, due: int) -> None:
-        stream, sending = self.picture, self._engine.sending
+    def _frame(self, due: int) -> None:
+        keyframe, self._keyframe = self._keyframe, False
+        octets = self._frame_octets * (KEYFRAME_FACTOR if keyframe else self._random.uniform(0.8, 1.2))
+        self._packets, self._size = split_frame(int(octets))
+        self._done = 0
+        self._is_keyframe = keyframe
+        self.picture.timestamp = due * 9 // 100_000  # 90 kHz
+        self._picture_id += 1
+
+    def _burst(self, done: int, count: int, due: int) -> None:
+        stream, sending, size = self.picture, self._engine.sending, self._size
         buffer, view = sending.buffer, sending.view
         first = stream.next_index
         at = protected = 0
@@ -121,8 +132,8 @@ class Sender:
         for place in range(done, done + count):
             now = self._engine.now()
             sequence = stream.sequence
-            payload = stream.write(buffer, at, size, place == packets - 1, self._transport, now)
-            vp8_head(buffer, payload, self._picture_id, place == 0, keyframe)
+            payload = stream.write(buffer, at, size, place == self._packets - 1, self._transport, now)
+            vp8_head(buffer, payload, self._picture_id, place == 0, self._is_keyframe)
             self._transport += 1
             self._ring.store((sequence, 0, 0, bytes(view[at : payload + size]), None, 0.0))  # header and all
             protected = sending.protect(self._context, at, payload + size - at)
@@ -157,13 +168,6 @@ class Sender:
             size = sending.protect(self._context, 0, len(packet))
             self._send(size, size, 1)
             self.repairs += 1
-
-    def control(self, packet: bytes) -> None:
-        """Send a compound RTCP packet."""
-        size = self._scratch.protect_rtcp(self._context, packet)
-        if size < 0:
-            raise ValueError(f"SRTP refuses to protect a report: status {-size}")
-        self._raw(self._scratch.view[:size])
 
     def _send(self, total: int, size: int, count: int) -> bool:
         """Send the first `total` octets of the buffer as `count` datagrams of `size`; False if none left."""

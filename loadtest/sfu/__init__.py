@@ -1,0 +1,1 @@
+"""The benchmark of the SFU alone, beside Janus VideoRoom where that is installed."""

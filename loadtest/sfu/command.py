@@ -1,0 +1,121 @@
+"""`python -m loadtest sfu`: runs what was asked for, in turn, each in a process of its own, and prints the tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import ParamSpec, TypeVar
+
+from loadtest.options import LoadError
+from loadtest.sfu import janus
+from loadtest.sfu.joins import MARKS, Mark, cycles, joins
+from loadtest.sfu.measure import run
+from loadtest.sfu.process import Cores
+from loadtest.sfu.report import Comparison, Report, brief, show
+from loadtest.sfu.scenario import QUICK, SCENARIOS, Scenario
+
+JOINS, CYCLES = "joins", "cycles"
+NAMES = (*(it.name for it in SCENARIOS), JOINS, CYCLES)
+MIN_SECONDS, MAX_SECONDS, MAX_RUNS = 1.0, 60.0, 15
+QUICK_SECONDS, QUICK_ROOMS, QUICK_MARKS = 1.0, 4, (20, 60)
+NO_PEER = (
+    "Janus is not installed, so the figures are ours alone. To compare, install your distribution's package: "
+    "sudo apt-get install janus (it need not run as a service)."
+)
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words that this command takes."""
+    parser.add_argument(
+        "--peer", choices=("janus", "none"), default="janus", help="whom to compare with, %(default)s"
+    )
+    parser.add_argument(
+        "--scenario", default="all", metavar="NAME[,NAME...]", help=f"all, or of {', '.join(NAMES)}"
+    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="measured in each run, %(default)s")
+    parser.add_argument("--runs", type=int, default=3, help="of each scenario and SFU, in turn, %(default)s")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny rooms, one run: shows that it works, says nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
+
+
+def check(words: argparse.Namespace) -> None:
+    """Raises LoadError for words that make no sense."""
+    unknown = [name for name in _names(words) if name not in NAMES]
+    if unknown:
+        raise LoadError(f"--scenario takes {', '.join(NAMES)} or all, not {', '.join(unknown)}")
+    if not MIN_SECONDS <= words.seconds <= MAX_SECONDS or not 1 <= words.runs <= MAX_RUNS:
+        raise LoadError(f"--seconds takes {MIN_SECONDS:g} to {MAX_SECONDS:g}, --runs 1 to {MAX_RUNS}")
+
+
+def _names(words: argparse.Namespace) -> tuple[str, ...]:
+    return NAMES if words.scenario == "all" else tuple(words.scenario.split(","))
+
+
+def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
+    """Run, print, and return the exit code. Raises LoadError when a run breaks."""
+    names = _names(words)
+    seconds, runs = (QUICK_SECONDS, 1) if words.quick else (words.seconds, words.runs)
+    scenarios = [it for it in (QUICK if words.quick else SCENARIOS) if it.name in names]
+    peer = words.peer == "janus" and janus.installed()
+    notes = []
+    if words.peer == "janus" and not peer:
+        say(NO_PEER)
+        notes.append(NO_PEER)
+    cores = Cores.of_machine()
+    if cores.sfu is None:
+        notes.append(
+            "there is one processor only: the SFU and the generator shared it, so nothing here is comparable"
+        )
+    comparisons = tuple(_compare(it, peer, seconds, runs, cores, say) for it in scenarios)
+    found = []
+    if JOINS in names:
+        for _ in range(runs):
+            say("joins: one after another, then all at once ...")
+            found.append(_apart(joins, cores, *((QUICK_ROOMS,) if words.quick else ())))
+    marks: list[Mark] = []
+    if CYCLES in names:
+        wanted = QUICK_MARKS if words.quick else MARKS
+        say(f"cycles: {wanted[-1]:,} people come and go ...")
+        marks = _apart(cycles, cores, wanted)
+    report = Report(comparisons, tuple(found), tuple(marks), tuple(notes))
+    sys.stdout.write((json.dumps(report.as_json(), indent=2) if words.json else show(report)) + "\n")
+    return 0
+
+
+def _compare(
+    scenario: Scenario, peer: bool, seconds: float, runs: int, cores: Cores, say: Callable[[str], None]
+) -> Comparison:
+    """Ours and the peer's in turn, so that both meet the same machine."""
+    say(f"{scenario.title} ({scenario.name}), {runs} of {seconds:g} s ...")
+    targets = ("visavis", "janus") if peer and scenario.compared else ("visavis",)
+    found = []
+    for _ in range(runs):
+        for target in targets:
+            found.append(_apart(run, target, scenario, seconds, cores))
+            say(brief(found[-1]))
+    return Comparison(
+        scenario,
+        tuple(it for it in found if it.target == "visavis"),
+        tuple(it for it in found if it.target != "visavis"),
+    )
+
+
+def _apart(
+    work: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
+) -> _Result:
+    """Do it in a fresh process. Raises LoadError."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(work, *arguments, **named).result()
+        except BrokenProcessPool as error:
+            raise LoadError("A generator process vanished") from error

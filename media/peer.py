@@ -214,7 +214,7 @@ class Peer:
             if source != track.source and (
                 source == "screen" or (source == "camera") is (track.kind == "video")
             ):
-                track.source, changed = source, True
+                track.source, track.held, changed = source, False, True
         return changed
 
     def open_outlets(self) -> None:

@@ -55,6 +55,9 @@ class Control(Protocol):
     ) -> str | None:
         """An unknown SSRC with its (mid, rid, repaired rid): now known, or the reason why not."""
 
+    def on_voice(self, peer: Peer, stream: Stream, now: float) -> None:
+        """A loud packet of a watched stream: somebody may have to hear it who does not yet."""
+
 
 class Receiver:
     """Owns the socket's receiving side. `on_readable` is the whole hot path."""
@@ -257,6 +260,10 @@ class Receiver:
             stream = peer.streams[ssrc]
         if values[1] >= 0 and values[1] & 0x7F <= TALK_LEVEL:
             peer.talk_packets += 1
+            stream.loudness += TALK_LEVEL + 1 - (values[1] & 0x7F)
+            if stream.watched:
+                self.flush()
+                self._control.on_voice(peer, stream, now)
 
         # Reception statistics (RFC 3550 A.1, A.3, A.8).
         stream.received += 1

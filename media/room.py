@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from media.api import Follow, Kind
 from media.dynacast import wanted
 from media.outlet import Outlet
 from media.peer import Peer
 from media.slots import SourceKey
-from media.speaker import Speakers
+from media.speaker import Speakers, Voices
 from media.stream import Track
+
+UNTOLD = 15  # decibels above silence of a packet that does not tell
 
 
 class Room:
     """Peers by id, in the order they joined."""
 
-    def __init__(self, room_id: str) -> None:
+    def __init__(self, room_id: str, loudest: int = 0) -> None:
         self.room_id = room_id
         self.peers: dict[str, Peer] = {}
+        self.loudest = loudest  # sources of sound forwarded at most; 0: all
         self.speakers = Speakers()
-        self.latest: str | None = None  # the participant who speaks, or spoke last
+        self.voices = Voices()
+        self.recent: tuple[str, ...] = ()  # participants who spoke, the latest first
+        self.crowded: frozenset[Kind] = (
+            frozenset()
+        )  # of which somebody has fewer slots than there are sources
+        self._places = 0  # the fewest slots for sound that anybody has who has too few
 
     def arrange(self, now: float) -> list[Peer]:
         """Fill everybody's receive slots anew after somebody came or went; the peers whose slots changed."""
-        return [
-            peer
-            for peer in self.peers.values()
-            if peer.send_context is not None and peer.show(self._tracks_for(peer), now)
-        ]
+        sounds = self._sounds()
+        self.voices.enter(track.key for _, track in sounds)
+        crowded: set[Kind] = set()
+        changed: list[Peer] = []
+        self._places = 0
+        for peer in self.peers.values():
+            if peer.send_context is not None and peer.show(self._chosen_for(peer, crowded), now):
+                changed.append(peer)
+        self.crowded = frozenset(crowded)
+        self._hush(sounds, now)
+        return changed
 
     def fresh(self) -> list[Outlet]:
         """The outlets that `arrange` attached to something."""
@@ -67,10 +81,85 @@ class Room:
                         taken.append(slot.payload_types.keys())
         return found
 
+    def spoke(self, participant_id: str | None) -> bool:
+        """The active speaker is another one; True if somebody who spoke less recently may have to leave for him."""
+        if participant_id is None or self.recent[:1] == (participant_id,):
+            return False
+        here = {peer.participant_id for peer in self.peers.values()}
+        self.recent = (participant_id, *(each for each in self.recent if each in here - {participant_id}))
+        return True
+
+    def speaker_for(self, viewer: Peer) -> str | None:
+        """Who of the others speaks, or spoke last."""
+        return next((each for each in self.recent if each != viewer.participant_id), None)
+
+    def listen(self, now: float) -> bool:
+        """Each 0.2 s: put the sources of sound in order; True if who hears whom may have to change."""
+        if len(self.peers) < 3 and "audio" not in self.crowded:
+            return False
+        sounds = self._sounds()
+        if not self.voices.step({track.key: _loudness(peer, track) for peer, track in sounds}):
+            return False
+        self._hush(sounds, now)
+        return "audio" in self.crowded
+
+    def onset(self, track: Track, now: float) -> bool:
+        """A sound that not everybody hears has become loud; True if that has brought it forward."""
+        if not self.voices.onset(track.key):
+            return False
+        self._hush(self._sounds(), now)
+        return True
+
+    def _sounds(self) -> list[tuple[Peer, Track]]:
+        """The microphones of those who send. The sound of a screen is not among them: it is always forwarded."""
+        return [
+            (peer, track)
+            for peer in self.peers.values()
+            if peer.flowing
+            for track in peer.tracks.values()
+            if track.kind == "audio" and track.source != "screen"
+        ]
+
+    def _hush(self, sounds: list[tuple[Peer, Track]], now: float) -> None:
+        """Hold back what is not among the loudest, and watch what not everybody hears. Never between two people."""
+        most = self.loudest if len({peer.participant_id for peer, _ in sounds}) > 2 else 0
+        if len(sounds) <= most:
+            most = 0
+        watched = min(n for n in (most, self._places, len(sounds)) if n) if sounds else 0
+        heard, known = self.voices.order[:most], self.voices.order[:watched]
+        for _, track in sounds:
+            held = bool(most) and track.key not in heard
+            for stream in track.streams:
+                stream.watched = track.key not in known
+            if held is not track.held:
+                track.held = held
+                for outlet in track.outlets:
+                    track.choose(outlet, now)
+
     @property
     def followed(self) -> bool:
         """Whether anybody wants to see who speaks."""
         return any(peer.purpose == Follow(None) for peer in self.peers.values())
+
+    def _chosen_for(self, viewer: Peer, crowded: set[Kind]) -> dict[Kind, dict[SourceKey, Track]]:
+        """The same, where they are more than the viewer has slots for only the most important: screens first, then the
+        loudest, or who spoke most recently. Notes in `crowded` where that is so."""
+        tracks = self._tracks_for(viewer)
+        for kind, keyed in tracks.items():
+            places = sum(outlet.kind == kind for outlet in viewer.outlets.values())
+            if not 0 < places < len(keyed):
+                continue
+            crowded.add(kind)
+            if kind == "audio":
+                self._places = min(self._places or places, places)
+                order = {key: place for place, key in enumerate(self.voices.order)}
+                ranked = sorted(keyed, key=lambda key: (keyed[key].source != "screen", order.get(key, 0)))
+            else:
+                spoke = {participant: place for place, participant in enumerate(self.recent)}
+                ranked = sorted(keyed, key=lambda key: _unimportance(keyed[key], spoke))
+            chosen = set(ranked[:places])
+            tracks[kind] = {key: track for key, track in keyed.items() if key in chosen}
+        return tracks
 
     def _tracks_for(self, viewer: Peer) -> dict[Kind, dict[SourceKey, Track]]:
         """What the others publish, in the order they joined. Nobody gets his own media back, whichever tab sends it,
@@ -103,3 +192,15 @@ class Room:
         speaking = [peer.participant_id for peer in others if peer.peer_id == self.speakers.current]
         shown = [key[0] for key in viewer.shown.values() if key[0] in here]
         return next(iter((*speaking, *shown, *here)), None)
+
+
+def _unimportance(track: Track, spoke: Mapping[str, int]) -> tuple[bool, bool, int]:
+    """Of a picture: what shows something first, screens before cameras, then who spoke most recently, then who came."""
+    return not track.streams, track.source != "screen", spoke.get(track.participant_id, len(spoke))
+
+
+def _loudness(peer: Peer, track: Track) -> int:
+    """A client that does not tell how loud it is is taken for one that speaks whenever it sends."""
+    if peer.plan.extension_ids.audio_level:
+        return sum(stream.loudness for stream in track.streams)
+    return sum(UNTOLD * stream.packets for stream in track.streams)

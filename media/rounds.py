@@ -130,22 +130,26 @@ class Rounds:
             self._house.emit(LayersWanted(room.room_id, peer.peer_id, track.mid, track.announced.rids))
 
     def _listen(self) -> None:
-        """Tell each room who speaks, when that has changed."""
+        """Tell each room who speaks, when that has changed, and let the loudest be heard."""
         for room in list(self._rooms.values()):
+            turned = False
             if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
                 speaker = room.speakers.current
                 participant = room.peers[speaker].participant_id if speaker is not None else None
-                room.latest = participant or room.latest
+                turned = (room.spoke(participant) and "video" in room.crowded) or room.followed
                 self._house.emit(SpeakerChanged(room.room_id, participant, speaker))
-                if room.followed:
-                    self._house.arrange(room.room_id, monotonic())
+            now = monotonic()
+            if room.listen(now) or turned:
+                self._house.arrange(room.room_id, now)
 
     def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
         """A narrow line: choose what goes over it, and probe whether it has become wider."""
         downlink = peer.downlink
         outlets = list(peer.outlets.values())
         if anew:
-            changed, peer.needed = allocate.apply(outlets, downlink, now, self._rooms[peer.room_id].latest)
+            changed, peer.needed = allocate.apply(
+                outlets, downlink, now, self._rooms[peer.room_id].speaker_for(peer)
+            )
             for outlet in changed:
                 outlet.note(Recorded.PAUSED, now, outlet.paused)
                 self._house.emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))

@@ -39,6 +39,7 @@ from media.room import Room
 from media.rounds import Rounds
 from media.rtp import ParseError
 from media.sdp import narrow, parse_offer
+from media.stream import Stream
 from media.tally import Tally
 from media.transport import Transport
 from media.wakeup import Wakeups
@@ -321,11 +322,21 @@ class MediaServer:
         refused = peer.bind(ssrc, payload_type, names, now)
         if refused is None:
             self._transport.remember(peer, ssrc)
+            if (
+                "video" in self._rooms[peer.room_id].crowded
+            ):  # a camera that shows something goes before one that does not
+                self._loop.call_soon(self.arrange, peer.room_id, now)
         elif peer.dtls is not None and ssrc not in peer.ssrcs:
             peer.dtls.receive_session.remove_stream(
                 ssrc
             )  # libsrtp made one; strangers must not pile up there
         return refused
+
+    def on_voice(self, peer: Peer, stream: Stream, now: float) -> None:
+        """Let him be heard from this packet on, if there is a place."""
+        room = self._rooms[peer.room_id]
+        if room.onset(stream.track, now) and "audio" in room.crowded:
+            self.arrange(peer.room_id, now)
 
     # Peers.
 
@@ -339,7 +350,7 @@ class MediaServer:
         if room is not None and len(room.peers) >= config.max_peers_per_room:
             raise OfferError("room_full", f"a room holds {config.max_peers_per_room} peers at most")
         if room is None:
-            room = self._rooms[room_id] = Room(room_id)
+            room = self._rooms[room_id] = Room(room_id, config.loudest)
         self._next_order += 1
         peer = Peer(
             room_id, participant_id, peer_id, self._next_order, decided, config, now, self._rounds.standstills

@@ -31,7 +31,7 @@ class Track:
     """
 
     __slots__ = (
-        "announced", "key", "kind", "layers", "mid", "outlets", "participant_id", "rids", "source", "streams",
+        "announced", "held", "key", "kind", "layers", "mid", "outlets", "participant_id", "rids", "source", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +43,7 @@ class Track:
         self.rids = rids  # the accepted layers; empty without simulcast
         self.source: Source = "camera" if kind == "video" else "microphone"
         self.announced = Announced(rids)
+        self.held = False  # not forwarded to anybody: others in the room are more worth hearing (room.hush)
         self.key = (participant_id, ordinal)
         self.layers: dict[str, Stream] = {}  # by rid, "" without simulcast
         self.streams: tuple[Stream, ...] = ()  # the same, best first
@@ -65,6 +66,7 @@ class Track:
         """A first packet, or a known SSRC with another codec: this layer is now carried by `stream`."""
         self.remove(stream, now)
         self.layers[stream.rid] = stream
+        stream.watched = self.held
         self._changed(now)
 
     def remove(self, stream: Stream, now: float) -> None:
@@ -89,6 +91,9 @@ class Track:
 
     def choose(self, outlet: Outlet, now: float) -> None:
         """The layer an outlet wants, among those that live and that its allocation allows."""
+        if self.held:
+            self.aim(outlet, None, now)
+            return
         streams = alive(self.streams, now)
         if outlet.allowed is not None:
             streams = tuple(s for s in streams if s in outlet.allowed)
@@ -139,6 +144,7 @@ class Stream:
         "keyframe_at",
         "keyframe_wanted",
         "loss",
+        "loudness",
         "missing",
         "nacks",
         "opening",
@@ -160,6 +166,7 @@ class Stream:
         "ssrc",
         "track",
         "transit",
+        "watched",
     )
 
     def __init__(
@@ -185,6 +192,10 @@ class Stream:
         self.is_video = codec.kind == "video"
         self.ring = ring  # of video; None of audio, which is not retransmitted
         self.scalable: Scalable | None = None  # what a codec knows of the layers inside
+        self.loudness = 0  # of sound: decibels above silence, summed over its packets
+        self.watched = (
+            False  # whether the room is told when this sound is loud, because not everybody hears it
+        )
         self.missing = MissingPackets()
         self.outlets: tuple[Outlet, ...] = ()
         self.queue: list[Packet] = []  # received in this batch, not yet forwarded

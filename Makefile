@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 # Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process.
 WORKERS ?= 2
 
-.PHONY: up test lint format types js bench browser relay lock clean
+.PHONY: up test lint format types js bench browser relay janus lock clean
 
 up: .venv/runtime.stamp  ## Run Visavis with embedded servers and demo data; Ctrl-C stops everything.
 	@exec $(BIN)/visavis up
@@ -49,9 +49,19 @@ relay:
 	      || echo "coturn could not be installed: the tests of TURN will be skipped"; \
 	  else echo "coturn is not installed: the tests of TURN will be skipped"; fi; }
 
-bench: .venv/dev.stamp browser  ## Benchmarks, as ratios where a peer is installed.
+# The peer of `make bench`; without it the figures are ours alone. It must not stay as a service.
+janus:
+	@command -v janus >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends janus >/dev/null \
+	      && { systemctl disable --now janus >/dev/null 2>&1 || true; } \
+	      || echo "Janus could not be installed: the SFU is measured without a peer"; \
+	  else echo "To compare the SFU with Janus, install your distribution's package, e.g. sudo apt-get install janus"; fi; }
+
+bench: .venv/dev.stamp browser janus  ## Benchmarks, as ratios where a peer is installed.
 	$(BIN)/pytest -q -s -m heavy tests/media
 	$(BIN)/python -m tests.media.bench_forward
+	$(BIN)/python -m loadtest sfu
 	$(BIN)/python -m loadtest bench
 
 .venv/bin/python:

@@ -48,6 +48,7 @@ class Mark:
     cycles: int
     memory_octets: int
     objects: int  # that Python's collector knows, after a collection
+    media_objects: dict[str, int]  # those of the SFU's own types
     peers: int
     rooms: int
 
@@ -131,6 +132,7 @@ async def _cycles(cores: Cores, marks: Sequence[int]) -> list[Mark]:
                     cycles=end,
                     memory_octets=process.resident_octets(target.pid),
                     objects=figures["objects"],
+                    media_objects=figures["media_objects"],
                     peers=figures["peers"],
                     rooms=figures["rooms"],
                 )

@@ -15,7 +15,7 @@ JOIN_P50_MS, JOIN_P99_MS, STORM_P99_MS = 60.0, 150.0, 400.0
 # Beyond these the generator, not the SFU, may be what was measured.
 BUSY_PERCENT = 85.0
 LATE_MS = 5.0
-GROWTH = 1.05  # of memory from the first mark to the last: more than this is a leak
+GROWTH = 1.05  # of memory from the last mark but one to the last, when all caches are full: more than this is a leak
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Report:
                 values = [value for it in self.joins if (value := it.quantile(storm, percent)) is not None]
                 found.append((title, median(values) if values else None, goal))
         if len(self.marks) > 1:
-            first, last = self.marks[0], self.marks[-1]
+            first, last = self.marks[-2], self.marks[-1]
             title = f"memory after {last.cycles:,} joins / after {first.cycles:,}"
             found.append((title, last.memory_octets / first.memory_octets, GROWTH))
         return found
@@ -143,12 +143,13 @@ def show(report: Report) -> str:
     if report.joins:
         parts.append(_joins(report.joins))
     if report.marks:
-        rows = [["joins and leaves", "memory, MB", "objects", "peers", "rooms"]]
+        rows = [["joins and leaves", "memory, MB", "objects", "of the SFU's types", "peers", "rooms"]]
         rows += [
             [
                 f"{it.cycles:,}",
                 f"{it.memory_octets / 1e6:.1f}",
                 f"{it.objects:,}",
+                f"{sum(it.media_objects.values()):,}",
                 str(it.peers),
                 str(it.rooms),
             ]

@@ -65,10 +65,12 @@ async def _act(media: MediaServer, asked: dict[str, Any]) -> dict[str, Any]:
             counters = media.counters()
             gc.collect()
             objects = gc.get_objects()
-            kinds = Counter(type(it).__name__ for it in objects if type(it).__module__.startswith("media"))
+            kinds = Counter(
+                type(it).__name__ for it in objects if type(it).__module__.split(".")[0] == "media"
+            )
             reply |= {
                 "objects": len(objects),
-                "kinds": dict(kinds.most_common(12)),
+                "media_objects": dict(kinds.most_common()),
                 "drops": counters.drops,
                 "rooms": counters.rooms,
                 "peers": counters.peers,

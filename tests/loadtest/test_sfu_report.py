@@ -111,16 +111,20 @@ def test_loss_and_delay_stand_beside_their_goals() -> None:
 
 def test_joins_and_cycles_stand_beside_their_goals() -> None:
     joins = Joins(tuple(float(n) for n in range(1, 101)), tuple(float(n) for n in range(200, 250)), 50.0)
-    marks = (Mark(1000, 40_000_000, 5000, 0, 0), Mark(10_000, 44_000_000, 5000, 0, 0))
+    marks = (
+        Mark(1000, 30_000_000, 5000, {"Peer": 0}, 0, 0),
+        Mark(5000, 40_000_000, 5000, {"Peer": 0}, 0, 0),
+        Mark(10_000, 44_000_000, 5000, {"Peer": 0}, 0, 0),
+    )
     report = Report(joins=(joins,), marks=marks)
     found = {what: value for what, value, _ in report.goals()}
     assert found["join, one after another, p50, ms"] == 50.0
     assert found["join, one after another, p99, ms"] == 99.0
     assert found["join, 50 at once, p99, ms"] == 249.0
-    assert found["memory after 10,000 joins / after 1,000"] == pytest.approx(1.1)
+    assert found["memory after 10,000 joins / after 5,000"] == pytest.approx(1.1)
     text = show(report)
     assert "99.0" in text and "44.0" in text
-    assert json.loads(json.dumps(report.as_json()))["cycles"][1]["cycles"] == 10_000
+    assert json.loads(json.dumps(report.as_json()))["cycles"][2]["cycles"] == 10_000
 
 
 def test_a_generator_that_was_the_bottleneck_is_told() -> None:

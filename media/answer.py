@@ -28,6 +28,9 @@ _UDP_PREFERENCE = 126  # of host candidates (RFC 8445 section 5.1.2.2)
 _TCP_PREFERENCE = 90  # as Chromium ranks its own; below its peer-reflexive UDP candidates (110)
 _PASSIVE = 4  # RFC 6544 section 4.2
 _FEEDBACK = ("transport-cc", "ccm fir", "nack", "nack pli")
+_DATA = "UDP/DTLS/SCTP"  # RFC 8841; data over DTLS over TCP candidates is negotiated the same way
+_DATA_FORMAT = "webrtc-datachannel"
+SCTP_PORT = 5000  # inside the DTLS association: any number does
 _MIRROR = {"sendonly": "recvonly", "recvonly": "sendonly", "sendrecv": "sendrecv", "inactive": "inactive"}
 
 
@@ -51,6 +54,7 @@ class AcceptedSection:
     rids: tuple[str, ...] = ()  # accepted layers
     ordinal: int = -1  # among the m-lines on which the client sends this kind
     slot_index: int = -1  # among the m-lines on which it receives this kind
+    data: bool = False  # data channels
 
     @property
     def kind(self) -> Kind:
@@ -58,7 +62,7 @@ class AcceptedSection:
 
     @property
     def accepted(self) -> bool:
-        return bool(self.codecs)
+        return bool(self.codecs) or self.data
 
 
 @dataclass(slots=True)
@@ -68,6 +72,11 @@ class Plan:
     offer: Offer
     sections: list[AcceptedSection]
     extension_ids: ExtensionIds
+
+    @property
+    def data(self) -> OfferedSection | None:
+        """The m-line of the data channels, if they were offered."""
+        return next((s.offered for s in self.sections if s.data), None)
 
     def expect_whole(self) -> None:
         """Raises OfferError("no_common_codec") if an m-line that sends was left out: half a broadcast misleads."""
@@ -108,7 +117,7 @@ def plan(
         _accept(section, others.get("audio" if section.kind == "audio" else "video", ()))
         for section in offer.sections
     ]
-    accepted = [s for s in sections if s.accepted]
+    accepted = [s for s in sections if s.codecs]
     if not accepted:
         raise OfferError("no_common_codec", "no m-line has a codec in common (opus; VP8, H264, VP9, AV1)")
     tracks = slots = 0
@@ -139,6 +148,10 @@ def plan(
         raise OfferError("too_many_streams", f"more than {config.max_tracks_per_peer} m-lines that send")
     if slots > config.max_slots_per_peer:
         raise OfferError("too_many_streams", f"more than {config.max_slots_per_peer} m-lines that receive")
+    if config.max_data_channels:
+        data = next((s for s in sections if _offers_data(s.offered)), None)
+        if data is not None:
+            data.data = True  # one association in one bundle; a second m-line is rejected
     result = Plan(offer, sections, ExtensionIds.of(identifiers))
     meanings: dict[int, str] = {}
     for section in accepted:
@@ -196,6 +209,16 @@ def _accept(offered: OfferedSection, viewers: Collection[Container[str]]) -> Acc
     return section
 
 
+def _offers_data(offered: OfferedSection) -> bool:
+    return (
+        offered.kind == "application"
+        and offered.protocol == _DATA
+        and _DATA_FORMAT in offered.formats
+        and offered.sctp_port > 0
+        and not offered.rejected
+    )
+
+
 def _extensions(offered: OfferedSection) -> list[tuple[int, str]]:
     """The (id, URI) we take of one m-line; what we do not know is left out, and dropped from packets."""
     wanted = [MID, TRANSPORT_CC]  # on receive slots it makes the client report to us
@@ -226,6 +249,20 @@ class LocalTransport:
     addresses: tuple[str, ...]
     port: int
     tcp: bool = False
+    max_message_bytes: int = 0  # of data channels
+
+    def lines(self, connection: str, mid: str, setup: str) -> list[str]:
+        """What every accepted m-line says of it."""
+        return [
+            f"c={connection}",
+            f"a=mid:{mid}",
+            f"a=ice-ufrag:{self.ice_ufrag}",
+            f"a=ice-pwd:{self.ice_password}",
+            f"a=fingerprint:sha-256 {self.fingerprint}",
+            f"a=setup:{setup}",
+            *self.candidates(),
+            "a=end-of-candidates",
+        ]
 
     def candidates(self) -> list[str]:
         """Host candidates in the order of `addresses`, each over UDP and then each over TCP.
@@ -271,9 +308,14 @@ def write_answer(
     if decided.offer.allow_mixed:
         lines.append("a=extmap-allow-mixed")
     for section in decided.sections:
-        if section.accepted:
-            setup = "active" if decided.offer.answers_dtls else "passive"
-            connection = f"IN {family} {address}"
+        setup = "active" if decided.offer.answers_dtls else "passive"
+        connection = f"IN {family} {address}"
+        if section.data:
+            lines.append(f"m=application {local.port} {_DATA} {_DATA_FORMAT}")
+            lines += local.lines(connection, section.offered.mid, setup)
+            lines.append(f"a=sctp-port:{SCTP_PORT}")
+            lines.append(f"a=max-message-size:{local.max_message_bytes}")
+        elif section.accepted:
             lines += _accepted_lines(section, local, setup, connection, ssrcs_of(section.offered.mid))
         else:
             offered = section.offered
@@ -301,17 +343,10 @@ def _accepted_lines(
             formats.append(str(codec.rtx))
     lines = [
         f"m={offered.kind} {local.port} {offered.protocol} {' '.join(formats)}",
-        f"c={connection}",
-        f"a=mid:{offered.mid}",
+        *local.lines(connection, offered.mid, setup),
         f"a={_MIRROR[offered.direction]}",
-        f"a=ice-ufrag:{local.ice_ufrag}",
-        f"a=ice-pwd:{local.ice_password}",
-        f"a=fingerprint:sha-256 {local.fingerprint}",
-        f"a=setup:{setup}",
+        "a=rtcp-mux",
     ]
-    lines += local.candidates()
-    lines.append("a=end-of-candidates")
-    lines.append("a=rtcp-mux")
     if offered.rtcp_rsize:
         lines.append("a=rtcp-rsize")
     lines += [f"a=extmap:{number} {uri}" for number, uri in section.extensions]

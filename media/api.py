@@ -92,6 +92,20 @@ class MediaConfig:
     )
     feedback_seconds: float = 0.1  # transport-wide feedback to publishers
     report_seconds: float = 1.0  # sender and receiver reports
+    # Data channels: messages go to whoever in the room has a channel of the same label.
+    max_data_channels: int = 16  # of one peer; 0 refuses data channels altogether
+    max_data_message_bytes: int = 16 * 1024
+    data_deliveries_per_second: float = 500.0  # a message to nine others is nine of them
+    data_deliveries_burst: float = 500.0
+    data_bytes_per_second: float = 256 * 1024.0  # from one peer
+    data_bytes_burst: float = 256 * 1024.0
+    data_buffer_bytes: int = (
+        256 * 1024
+    )  # waiting for one reader; what comes then is not sent to him, and counted
+    data_datagrams_per_second: float = (
+        300.0  # DTLS datagrams of a peer with data channels, acknowledgements included
+    )
+    data_datagrams_burst: float = 600.0
     # The flight recorder: 24 bytes for each received packet and each decision, so about a minute of ten rooms of two
     # with video; 0 switches it off.
     recorder_bytes: int = 8 * 1024 * 1024
@@ -257,6 +271,7 @@ class Counters:
     freeze_seconds_out: float = 0.0
     stalls: int = 0  # times the server itself was late
     stall_seconds: float = 0.0
+    data_messages: int = 0  # of data channels, delivered: one to nine others counts nine
     quality_counts: tuple[int, ...] = (0, 0, 0, 0, 0)  # peers looked at by `peer_stats`, by score 1 to 5
 
 

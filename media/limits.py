@@ -37,6 +37,10 @@ class Bucket:
         self._at = now
         return self._tokens
 
+    def charge(self, cost: float) -> None:
+        """Use so many tokens, also ones that are not there yet: at most a whole burst is owed."""
+        self._tokens = max(-self._burst, self._tokens - cost)
+
     def take(self, now: float) -> bool:
         """Use one token; False if there is none."""
         if self.level(now) < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from media.answer import Plan
 from media.api import Converse, Kind, MediaConfig, Purpose, Slot, Source
@@ -19,6 +19,9 @@ from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
 from media.stream import Stream, Track
 from media.wire import DtlsSession, Identity
+
+if TYPE_CHECKING:
+    from media.data import DataLine
 
 
 class Peer:
@@ -36,6 +39,7 @@ class Peer:
         "checked_at",
         "config",
         "created_at",
+        "data",
         "downlink",
         "dtls",
         "dtls_budget",
@@ -121,6 +125,7 @@ class Peer:
         self.checked_at = now  # last authenticated check; the join counts as one
         self.created_at = now  # or the last offer before it connected
         self.dtls: DtlsSession | None = None
+        self.data: DataLine | None = None
         self.dtls_budget = Bucket(config.dtls_datagrams_per_second, config.dtls_datagrams_burst, now)
         self.meter = Meter(config.receive_packets_per_second, config.receive_packets_burst, now)
         self.receive_context: Any = None
@@ -384,6 +389,8 @@ class Peer:
         for track in self.tracks.values():
             self.forget_track(track, now)
         self.receive_context = self.send_context = None
+        if self.data is not None:
+            self.data.close()
         if self.dtls is not None:
             self.dtls.close()
         self.streams.clear()

@@ -67,6 +67,8 @@ class OfferedSection:
     extensions: dict[str, int] = field(default_factory=dict)  # URI -> id
     rids: list[str] = field(default_factory=list)  # layers the client would send, in its order
     ssrcs: list[int] = field(default_factory=list)
+    sctp_port: int = 0  # of an application m-line; 0 if it offers none
+    max_message_bytes: int = 64 * 1024  # what the client takes at once (RFC 8841 section 6.1); 0: anything
 
     @property
     def sends(self) -> bool:
@@ -252,6 +254,12 @@ def _attribute(
             identifier, _, rest = value.partition(" ")
             if _TOKEN.fullmatch(identifier) and rest.split(" ")[0] == "send":
                 rids.append(identifier)
+        case "sctp-port":
+            if _NUMBER.fullmatch(value) and 0 < int(value) < 65536:
+                section.sctp_port = int(value)
+        case "max-message-size":
+            if _NUMBER.fullmatch(value):
+                section.max_message_bytes = int(value)
         case "ssrc":
             number_text = value.partition(" ")[0]
             if (

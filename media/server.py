@@ -29,6 +29,7 @@ from media.api import (
     SlotsChanged,
     Source,
 )
+from media.data import DataExchange
 from media.forward import Sender
 from media.fragment import parse_fragment, write_fragment
 from media.peer import Peer
@@ -75,6 +76,7 @@ class MediaServer:
         self._rooms: dict[str, Room] = {}
         self._peers: dict[int, Peer] = {}  # by join order
         self._next_order = 0
+        self._data = DataExchange(config, self._tally, self._rooms)
         self._transport = Transport(sock, config, self._tally, self._on_dtls_change)
         self._recorder = Recorder(config.recorder_bytes) if config.recorder_bytes else None
         self._sender = Sender(sock, self._tally, config.segmentation and kernel.segments(sock))
@@ -159,6 +161,7 @@ class MediaServer:
         if peer.remote_ufrag != offer.ice_ufrag:
             self._transport.renew_credentials(peer, offer.ice_ufrag, now)
         if peer.send_context is not None:
+            self._data.open(peer, now)
             self.arrange(room_id, now)
         self._rounds.wake()
         return self._answer(peer, decided)
@@ -267,6 +270,7 @@ class MediaServer:
             delay_sum_seconds=tally.delay_sum,
             receive_buffer_bytes=0 if self._closed else kernel.receive_buffer(self._socket),
             tcp_connections=self._transport.connections,
+            data_messages=tally.data_messages,
             freezes_in=tally.freezes_in,
             freezes_out=tally.freezes_out,
             freeze_seconds_in=tally.freeze_seconds_in,
@@ -376,6 +380,7 @@ class MediaServer:
             peer.receive_context = context_of(session.receive_session)
             peer.send_context = context_of(session.send_session)
             peer.open_outlets()
+            self._data.open(peer, now)
             self.arrange(peer.room_id, now)
             return
         if session.state is DtlsState.FAILED:

@@ -9,8 +9,8 @@ class Tally:
     """Totals since the start. Drops are counted by reason, each reason being a fixed name from the code."""
 
     __slots__ = (
-        "bytes_in", "bytes_out", "delay_counts", "delay_sum", "drops", "freeze_seconds_in", "freeze_seconds_out",
-        "freezes_in", "freezes_out", "packets_in", "packets_out", "quality_counts",
+        "bytes_in", "bytes_out", "data_messages", "delay_counts", "delay_sum", "drops", "freeze_seconds_in",
+        "freeze_seconds_out", "freezes_in", "freezes_out", "packets_in", "packets_out", "quality_counts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -21,6 +21,7 @@ class Tally:
         self.drops: dict[str, int] = {}
         self.delay_counts = [0] * (len(DELAY_EDGES) + 1)
         self.delay_sum = 0.0
+        self.data_messages = 0
         self.freezes_in = 0
         self.freezes_out = 0
         self.freeze_seconds_in = 0.0

@@ -99,6 +99,7 @@ class Transport:
             self._config.addresses,
             self._port,
             self._tcp is not None,
+            self._config.max_data_message_bytes,
         )
 
     def _rotate(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The only file that touches private names of aiortc and pylibsrtp: DTLS sessions and raw SRTP contexts.
+"""The only file that touches private names of aiortc and pylibsrtp: DTLS sessions, SCTP on them, raw SRTP contexts.
 
 Every private name used here has a contract test in tests/media/test_wire.py, and both libraries are pinned.
 """
@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from struct import Struct
+from typing import Any, Protocol
 
+from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcdtlstransport import (
     RTCCertificate,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
 )
+from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 from OpenSSL import SSL
 from pylibsrtp import Session
 from pylibsrtp._binding import ffi, lib
@@ -234,3 +238,172 @@ class DtlsSession:
             self._seen.clear()
             if self._on_change is not None:
                 self._on_change(self)
+
+
+# SCTP user messages by their payload protocol identifier (RFC 8831 section 8).
+DCEP, STRING, BINARY, EMPTY_STRING, EMPTY_BINARY = 50, 51, 53, 56, 57
+_OPEN = Struct("!BBHIHH")  # RFC 8832 section 5.1
+_OPEN_TYPE = b"\x03"
+MAX_LABEL = 256  # octets
+
+
+@dataclass(frozen=True, slots=True)
+class DataChannel:
+    """An open data channel as its client asked for it; `lifetime` of a message in milliseconds."""
+
+    stream: int
+    label: str
+    ordered: bool
+    retransmits: int | None
+    lifetime: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataLimits:
+    """What one association may hold. What goes beyond `channels` and `message_bytes` is refused, the rest ends it."""
+
+    channels: int
+    message_bytes: int
+    buffer_bytes: int  # waiting to be sent; more is refused
+    window_bytes: int = 128 * 1024  # received, but not yet whole messages; announced to the client
+    held_chunks: int = 512  # the same in pieces, and numbers received out of order
+    streams: int = 64  # on which anything was received
+
+
+class DataUser(Protocol):
+    """Who takes what comes in."""
+
+    def on_message(self, channel: DataChannel, kind: int, data: bytes) -> None:
+        """A whole message; `kind` is STRING, BINARY, EMPTY_STRING or EMPTY_BINARY."""
+
+    def on_refused(self, reason: str) -> None:
+        """Something was dropped."""
+
+
+class DataAssociation:
+    """The SCTP association of one connected DTLS session. Nothing in it waits: what cannot be sent is queued."""
+
+    def __init__(self, session: DtlsSession, remote_port: int, limits: DataLimits, user: DataUser) -> None:
+        self._limits = limits
+        self._sctp = _Sctp(session._dtls, limits, user)
+        # No limit for aiortc: ours is per reader.
+        _at_once(self._sctp.start(RTCSctpCapabilities(maxMessageSize=0), remote_port))
+
+    def find(self, label: str) -> DataChannel | None:
+        """The client's channel with this label, the oldest if there are several."""
+        for channel in self._sctp._data_channels.values():
+            if channel.label == label and channel.readyState == "open":
+                return _described(channel)
+        return None
+
+    @property
+    def buffered(self) -> int:
+        """Octets that wait to be sent or to be acknowledged."""
+        sctp = self._sctp
+        return sum(chunk._book_size for queue in (sctp._outbound_queue, sctp._sent_queue) for chunk in queue)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended; DTLS and media go on."""
+        return self._sctp._association_state is self._sctp.State.CLOSED
+
+    def send(self, stream: int, kind: int, data: bytes, like: DataChannel) -> bool:
+        """A message as reliable and as ordered as `like`; False if too much waits already, or all is over."""
+        sctp = self._sctp
+        waiting = len(sctp._outbound_queue) + len(sctp._sent_queue)
+        if waiting >= self._limits.held_chunks or self.buffered + len(data) > self._limits.buffer_bytes:
+            return False
+        if sctp._association_state is not sctp.State.ESTABLISHED:
+            return False
+        expiry = time.time() + like.lifetime / 1000 if like.lifetime is not None else None
+        try:
+            _at_once(sctp._send(stream, kind, data, expiry, like.retransmits, like.ordered))
+        except ConnectionError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Forget everything; DTLS tells the client."""
+        self._sctp._set_state(self._sctp.State.CLOSED)
+
+
+class _Sctp(RTCSctpTransport):
+    """aiortc's association with bounds, and with whole messages taken before it reads anything out of them."""
+
+    def __init__(self, dtls: RTCDtlsTransport, limits: DataLimits, user: DataUser) -> None:
+        super().__init__(dtls)
+        self._limits = limits
+        self._user = user
+        self._advertised_rwnd = limits.window_bytes
+
+    async def _handle_data(self, data: bytes) -> None:
+        if self._association_state is self.State.CLOSED:
+            return
+        try:
+            await super()._handle_data(data)
+        except ConnectionError:
+            self._set_state(self.State.CLOSED)
+        except Exception:  # noqa: BLE001
+            # aiortc asserts what a client ought to do; raised further, that would end DTLS, with a traceback.
+            self._end("sctp_malformed")
+        limits = self._limits
+        if len(self._inbound_streams) > limits.streams:
+            self._end("sctp_too_many_streams")
+        held = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
+        if held + len(self._sack_misordered) > limits.held_chunks or self._advertised_rwnd < 0:
+            self._end("sctp_window_exceeded")
+
+    def _end(self, reason: str) -> None:
+        if self._association_state is not self.State.CLOSED:
+            self._user.on_refused(reason)
+            self._set_state(self.State.CLOSED)
+
+    async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+        channel = self._data_channels.get(stream_id)
+        if pp_id == DCEP:
+            opens = data[:1] == _OPEN_TYPE
+            reason = self._fault(data) if opens else None
+            if reason is not None:
+                self._user.on_refused(reason)
+            elif opens == (channel is None):
+                await super()._receive(stream_id, pp_id, data)
+            else:
+                self._user.on_refused("data_unknown_channel")
+        elif channel is None:
+            self._user.on_refused("data_unknown_channel")
+        elif len(data) > self._limits.message_bytes:
+            self._user.on_refused("data_too_long")
+        elif pp_id not in (STRING, BINARY, EMPTY_STRING, EMPTY_BINARY):
+            self._user.on_refused("data_unknown_kind")
+        else:
+            self._user.on_message(_described(channel), pp_id, data)
+
+    def _fault(self, data: bytes) -> str | None:
+        """What is wrong with a DATA_CHANNEL_OPEN, None if nothing is."""
+        if len(data) < _OPEN.size:
+            return "data_bad_open"
+        label, protocol = _OPEN.unpack_from(data)[4:]
+        if label > MAX_LABEL or _OPEN.size + label + protocol > len(data):
+            return "data_bad_open"
+        try:
+            data[_OPEN.size : _OPEN.size + label].decode()
+            data[_OPEN.size + label : _OPEN.size + label + protocol].decode()
+        except UnicodeDecodeError:
+            return "data_bad_open"
+        return "data_too_many_channels" if len(self._data_channels) >= self._limits.channels else None
+
+
+def _described(channel: RTCDataChannel) -> DataChannel:
+    return DataChannel(
+        channel.id or 0, channel.label, channel.ordered, channel.maxRetransmits, channel.maxPacketLifeTime
+    )
+
+
+def _at_once(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never waits, because `_Wire._send` does not."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("aiortc's SCTP has begun to wait when it sends")

@@ -137,6 +137,9 @@ def _of_media(counters: Counters, sockets: int) -> Iterator[Metric]:
 
 
 def _of_quality(counters: Counters) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "visavis_media_data_messages", "Messages of data channels, delivered.", value=counters.data_messages
+    )
     freezes = CounterMetricFamily(
         "visavis_media_freezes", "Pictures that stood still, by direction.", labels=("direction",)
     )

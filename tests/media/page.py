@@ -27,7 +27,7 @@ async function negotiate(name, options) {
 }
 
 async function join(name, query, {
-  send = true, slots = 2, both = false, simulcast = false, large = false, config = {},
+  send = true, slots = 2, both = false, simulcast = false, large = false, config = {}, data = {},
 } = {}) {
   const pc = new RTCPeerConnection(config);
   const tracks = [];
@@ -52,12 +52,20 @@ async function join(name, query, {
     pc.addTransceiver('audio', {direction: 'recvonly'});
     pc.addTransceiver('video', {direction: 'recvonly'});
   }
+  pcs[name].channels = {}; pcs[name].heard = {};
+  for (const [label, parameters] of Object.entries(data)) {
+    const channel = pcs[name].channels[label] = pc.createDataChannel(label, parameters);
+    const heard = pcs[name].heard[label] = [];
+    channel.binaryType = 'arraybuffer';
+    channel.onmessage = e => heard.push(typeof e.data === 'string' ? e.data : [...new Uint8Array(e.data)]);
+  }
   await negotiate(name);
 }
 
 async function report(name) {
   const {pc, tracks} = pcs[name];
-  const result = {state: pc.connectionState, inbound: {}, outbound: {}, remote: []};
+  const result = {state: pc.connectionState, inbound: {}, outbound: {}, remote: [], heard: pcs[name].heard,
+                  channels: Object.fromEntries(Object.entries(pcs[name].channels).map(([l, c]) => [l, c.readyState]))};
   const stats = await pc.getStats();
   for (const s of stats.values()) {
     if (s.type === 'inbound-rtp') result.inbound[s.mid] = s;

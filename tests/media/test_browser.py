@@ -126,6 +126,36 @@ async def test_sendrecv_lines(world: World, chromium: Browser) -> None:
         await until(zoe, f"{VIDEO_RUNS} && {AUDIO_HEARD}")
 
 
+async def test_data_channels_between_two_pages(world: World, chromium: Browser) -> None:
+    channels = {"chat": {}, "pointer": {"ordered": False, "maxRetransmits": 0}}
+    async with site(world) as address:
+        ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
+        await join(ann, "ann", options={"data": channels})
+        await join(zoe, "zoe", options={"data": channels})
+        for page in (ann, zoe):
+            await until(page, "r.channels.chat === 'open' && r.channels.pointer === 'open'")
+        # The server has the other one's channel as soon as his opening has arrived.
+        await ann.evaluate(
+            """() => { pcs.pc.timer = setInterval(() => pcs.pc.channels.chat.send('there?'), 50) }"""
+        )
+        await until(zoe, "r.heard.chat.length > 0")
+        await ann.evaluate("() => { clearInterval(pcs.pc.timer); pcs.pc.channels.chat.send('there!') }")
+        await until(zoe, "r.heard.chat.at(-1) === 'there!'")
+        await ann.evaluate("""() => {
+            pcs.pc.channels.chat.send('x'.repeat(16384)); pcs.pc.channels.chat.send('');
+            pcs.pc.channels.pointer.send(new Uint8Array([1, 2, 255]));
+        }""")
+        report = await until(zoe, "r.heard.chat.at(-1) === '' && r.heard.pointer.length === 1")
+        assert report["heard"]["pointer"] == [[1, 2, 255]]
+        assert report["heard"]["chat"][-2] == "x" * 16384
+        await zoe.evaluate("pcs.pc.channels.pointer.send('back')")
+        await until(ann, "r.heard.pointer.length === 1 && r.heard.pointer[0] === 'back'")
+        # Chromium keeps to the length that was negotiated.
+        assert await ann.evaluate("pcs.pc.pc.sctp.maxMessageSize") == 16384
+        await until(ann, VIDEO_RUNS)
+        assert not {name for name in world.server.counters().drops if name.startswith(("data_", "sctp_"))}
+
+
 @pytest.mark.heavy
 async def test_simulcast_layers_switch_without_loss(world: World, chromium: Browser) -> None:
     """The receiver gets the best layer, on demand a smaller one, and the best again; nothing is lost or frozen."""

@@ -13,7 +13,9 @@ from media.sdp import parse_offer
 from tests.media.client import offer, section
 
 CONFIG = MediaConfig()
-LOCAL = LocalTransport("uuuuuuuu", "p" * 24, ":".join(["0A"] * 32), ("192.0.2.7", "198.51.100.7"), 8081)
+LOCAL = LocalTransport(
+    "uuuuuuuu", "p" * 24, ":".join(["0A"] * 32), ("192.0.2.7", "198.51.100.7"), 8081, False, 16384
+)
 CALL = [section("0", "audio", "sendonly"), section("1", "video", "sendonly")] + [
     section(str(2 + i), "audio" if i % 2 == 0 else "video", "recvonly") for i in range(32)
 ]
@@ -96,13 +98,35 @@ def test_what_we_do_not_speak_is_rejected_line_by_line() -> None:
         "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
         "c=IN IP4 0.0.0.0",
         "a=mid:7",
-        "a=sctp-port:5000",
-    ]
+    ]  # without a=sctp-port
     unknown = [line.replace("VP", "WP") for line in section("8", "video", "sendonly")]
     text = answer(offer([section("0", "audio", "sendrecv"), data, unknown]))
     assert "a=group:BUNDLE 0\r\n" in text
     assert section_of(text, "7")[0] == "application 0 UDP/DTLS/SCTP webrtc-datachannel"
     assert section_of(text, "8")[0].startswith("video 0 ")
+
+
+def test_data_channels_are_accepted_once_and_only_in_their_present_form() -> None:
+    def data(mid: str, protocol: str = "UDP/DTLS/SCTP", name: str = "webrtc-datachannel") -> list[str]:
+        return [f"m=application 9 {protocol} {name}", "c=IN IP4 0.0.0.0", f"a=mid:{mid}", "a=sctp-port:5000"]
+
+    text = answer(offer([section("0", "audio", "sendrecv"), data("1"), data("2")]))
+    assert "a=group:BUNDLE 0 1\r\n" in text
+    lines = section_of(text, "1")
+    assert lines[0] == f"application {LOCAL.port} UDP/DTLS/SCTP webrtc-datachannel"
+    assert {"a=sctp-port:5000", "a=max-message-size:16384", "a=setup:passive", "a=ice-ufrag:uuuuuuuu"} <= set(
+        lines
+    )
+    assert not any(line.startswith(("a=rtcp", "a=sendrecv", "a=extmap")) for line in lines)
+    assert section_of(text, "2")[0].startswith("application 0 ")
+    for other in (data("1", "DTLS/SCTP", "5000"), data("1", name="something-else")):
+        assert section_of(answer(offer([section("0", "audio", "sendrecv"), other])), "1")[0].startswith(
+            "application 0 "
+        )
+    text = answer(offer([section("0", "audio", "sendrecv"), data("1")]), MediaConfig(max_data_channels=0))
+    assert section_of(text, "1")[0].startswith("application 0 ")
+    with pytest.raises(OfferError, match="no_common_codec"):
+        answer(offer([data("0")]))
 
 
 def test_simulcast_is_accepted_with_all_its_layers() -> None:

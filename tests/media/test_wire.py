@@ -8,7 +8,9 @@ from typing import Any
 
 import pylibsrtp
 import pytest
+from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtcsctptransport import RTCSctpTransport
 from pylibsrtp import Policy, Session
 
 from media import wire
@@ -155,6 +157,60 @@ async def test_the_queue_is_bounded() -> None:
     accepted = [ends.session.feed(b"\x17" + bytes(20)) for _ in range(40)]
     assert accepted == [True] * 32 + [False] * 8
     await ends.close()
+
+
+async def test_sctp_runs_on_the_session_without_waiting() -> None:
+    """`_register_data_receiver` and `_send_data` of the transport; of the association `_send`, `_receive`,
+    `_handle_data`, `_data_channels`, `_advertised_rwnd`, `_inbound_streams` with `reassembly`, `_sack_misordered`,
+    `_outbound_queue` and `_sent_queue` with `_book_size`, `_association_state` and `_set_state`."""
+
+    class User:
+        def __init__(self) -> None:
+            self.messages: list[tuple[str, int, bytes]] = []
+            self.refused: list[str] = []
+            self.changed = asyncio.Event()
+
+        def on_message(self, channel: wire.DataChannel, kind: int, data: bytes) -> None:
+            self.messages.append((channel.label, kind, data))
+            self.changed.set()
+
+        def on_refused(self, reason: str) -> None:
+            self.refused.append(reason)
+
+    ends, user = Ends(), User()
+    await ends.connect()
+    ours = wire.DataAssociation(ends.session, 5000, wire.DataLimits(2, 1000, 5000), user)
+    assert isinstance(ours._sctp._advertised_rwnd, int) and isinstance(ours._sctp._sack_misordered, set)
+    theirs = RTCSctpTransport(ends.client)
+    await theirs.start(RTCSctpTransport.getCapabilities(), 5000)
+    channel = RTCDataChannel(theirs, RTCDataChannelParameters("label", ordered=False, maxPacketLifeTime=700))
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    channel.on("message", heard.put_nowait)
+    channel.on("open", lambda: channel.send("up"))
+    async with asyncio.timeout(10):
+        await user.changed.wait()
+        assert user.messages == [("label", wire.STRING, b"up")]
+        found = ours.find("label")
+        assert found == wire.DataChannel(channel.id or 0, "label", False, None, 700)
+        assert ours.send(found.stream, wire.STRING, b"down", found)
+        assert ours.buffered == 4
+        assert await heard.get() == "down"
+    assert all(isinstance(s.reassembly, list) for s in ours._sctp._inbound_streams.values())
+    assert not ours.send(found.stream, wire.STRING, bytes(6000), found)
+    handles = [
+        ours._sctp._t1_handle,
+        ours._sctp._t2_handle,
+        ours._sctp._t3_handle,
+        ours._sctp._reconfig_handle,
+    ]
+    ours.close()
+    assert (
+        ours.closed and ours.find("label") is None and not ours.send(found.stream, wire.STRING, b"x", found)
+    )
+    assert all(handle is None or handle.cancelled() for handle in handles)
+    await theirs.stop()
+    await ends.close()
+    assert user.refused == []
 
 
 def test_libsrtp_is_called_in_place() -> None:

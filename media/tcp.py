@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
+import resource
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -230,7 +232,9 @@ class TcpPort:
     """The listening socket and all its connections.
 
     Strangers are few: `tcp_strangers_per_source` connections of one source without an authenticated check, each for
-    `tcp_stranger_seconds`, and `tcp_connections` in all.
+    `tcp_stranger_seconds`, and `tcp_connections` in all (half of what the process may open at most). Who is one too
+    many takes the place of the stranger who has said nothing for longest: Chromium opens connections that it does not
+    use as long as UDP works, and who wants one for a call proves himself within a round trip.
     """
 
     def __init__(
@@ -249,7 +253,9 @@ class TcpPort:
         self._tally = tally
         self._receive = receive
         self._on_closed = on_closed
-        self._strangers: Counter[str] = Counter()
+        self._limit = min(config.tcp_connections, _descriptors() / 2)
+        self._strangers: dict[TcpPath, str] = {}  # -> source, the oldest first
+        self._sources: Counter[str] = Counter()
         self._resume: asyncio.TimerHandle | None = None
         self.paths: set[TcpPath] = set()
         self._loop.add_reader(sock, self._accept)
@@ -287,10 +293,10 @@ class TcpPort:
         return path.adopt(owner)
 
     def _forget_stranger(self, path: TcpPath) -> None:
-        source = source_key(path.remote[0])
-        self._strangers[source] -= 1
-        if self._strangers[source] <= 0:
-            del self._strangers[source]
+        source = self._strangers.pop(path)
+        self._sources[source] -= 1
+        if not self._sources[source]:
+            del self._sources[source]
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS):
@@ -304,23 +310,35 @@ class TcpPort:
                 self._resume = self._loop.call_later(PAUSE, self._accept_again)
                 return
             source = source_key(address[0])
-            if len(self.paths) >= self._config.tcp_connections:
-                self._tally.drop("tcp_too_many")
-                sock.close()
-            elif self._strangers[source] >= self._config.tcp_strangers_per_source:
-                self._tally.drop("tcp_too_many_of_source")
-                sock.close()
+            if self._make_room(source):
+                self._welcome(sock, (address[0], address[1]), source)
             else:
-                self._strangers[source] += 1
-                self._welcome(sock, (address[0], address[1]))
+                sock.close()
+
+    def _make_room(self, source: str) -> bool:
+        """Whether one more of this source may stay, at the cost of a silent one if need be."""
+        if len(self.paths) >= self._limit:
+            reason, oldest = "tcp_too_many", next(iter(self._strangers), None)
+        elif self._sources[source] >= self._config.tcp_strangers_per_source:
+            reason = "tcp_too_many_of_source"
+            oldest = next((path for path, of in self._strangers.items() if of == source), None)
+        else:
+            return True
+        if oldest is None:
+            self._tally.drop(reason)
+            return False
+        self.drop(oldest, reason)
+        return True
 
     def _accept_again(self) -> None:
         self._resume = None
         self._loop.add_reader(self._socket, self._accept)
 
-    def _welcome(self, sock: socket.socket, remote: tuple[str, int]) -> None:
+    def _welcome(self, sock: socket.socket, remote: tuple[str, int], source: str) -> None:
         path = TcpPath(sock, remote, self._loop, self._config)
         self.paths.add(path)
+        self._strangers[path] = source
+        self._sources[source] += 1
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -350,3 +368,9 @@ class TcpPort:
             continue  # a batch was full; READ octets have an end
         if path.fault:
             self.drop(path, path.fault)
+
+
+def _descriptors() -> float:
+    """How many files this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if soft == resource.RLIM_INFINITY else soft

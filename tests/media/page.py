@@ -74,6 +74,10 @@ async function report(name) {
     if (s.type === 'candidate-pair' && s.nominated) result.pair = s;
   }
   if (result.pair) result.local = stats.get(result.pair.localCandidateId);
+  if (result.pair) {
+    result.local = stats.get(result.pair.localCandidateId);
+    result.remote = stats.get(result.pair.remoteCandidateId);
+  }
   result.tracks = tracks.map(t => ({mid: t.mid, stream: t.stream, width: t.element.videoWidth || 0,
                                     time: t.element.currentTime}));
   return result;

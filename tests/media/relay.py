@@ -53,6 +53,12 @@ class LossyRelay:
             if transport is not None:
                 transport.close()
 
+    async def move(self) -> None:
+        """Every client is suddenly seen at another port, as behind a NAT that has forgotten it; the old one is dead."""
+        for client, former in list(self._inside.items()):
+            self._inside[client] = await self._port_towards_server(client)
+            former.close()
+
     def up(self, data: bytes, client: Any) -> None:
         if self.cut:
             return
@@ -72,11 +78,14 @@ class LossyRelay:
             self._outside.sendto(data, client)
 
     async def _open(self, client: Any, first: bytes) -> None:
+        self._inside[client] = await self._port_towards_server(client)
+        self._inside[client].sendto(first)
+
+    async def _port_towards_server(self, client: Any) -> asyncio.DatagramTransport:
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: _Port(self, outside=False, client=client), remote_addr=self._server
         )
-        self._inside[client] = transport
-        transport.sendto(first)
+        return transport
 
     def _loses(self, direction: str, data: bytes) -> bool:
         if not (127 < data[0] < 192) or 192 <= data[1] <= 223 or len(data) < 300:

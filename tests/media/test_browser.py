@@ -197,6 +197,27 @@ async def test_loss_is_repaired_in_both_directions(world: World, chromium: Brows
         assert down["inbound"]["3"]["pliCount"] + up["inbound"]["3"]["pliCount"] <= 4
 
 
+async def test_a_call_survives_a_change_of_address(world: World, chromium: Browser) -> None:
+    """zoe's NAT gives her another port, three times: nobody renegotiates, and nobody waits for the next check."""
+    async with site(world) as address, LossyRelay(world.server.port, every=1 << 30) as relay:
+        ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
+        await zoe.evaluate("port => { window.relayPort = port }", relay.port)
+        await join(ann, "ann")
+        await join(zoe, "zoe")
+        for _ in range(3):
+            seen = {}
+            for page in (ann, zoe):
+                report = await until(page, "r.inbound['3'] && r.inbound['3'].framesDecoded > 30")
+                seen[page] = report["inbound"]["3"]["framesDecoded"]
+            started = time.monotonic()
+            await relay.move()
+            for page in (ann, zoe):
+                report = await until(page, f"r.inbound['3'].framesDecoded > {seen[page] + 45}")
+                assert report["state"] == "connected"
+            print(f"45 frames after a change of address: {time.monotonic() - started:.2f} s")
+        assert world.all(PeerLeft) == [] and world.all(PeerClosed) == []
+
+
 async def test_a_page_that_only_looks_on(world: World, chromium: Browser) -> None:
     async with site(world) as address:
         ann, guest = await open_page(chromium, address), await open_page(chromium, address)

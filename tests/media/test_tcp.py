@@ -244,12 +244,10 @@ async def hung_up(sock: socket.socket) -> bool:
 async def test_strangers_have_little_time_and_few_connections(make_world: MakeWorld) -> None:
     world = await make_world(tcp_stranger_seconds=0.3, tcp_strangers_per_source=3)
     drops = world.server.counters
-    with connected(world, 3) as sockets:
-        await world.until(lambda: drops().tcp_connections == 3)
-        with connected(world) as (fourth,):
-            assert await hung_up(fourth)
+    with connected(world, 3) as sockets, connected(world) as newcomers:
+        assert await hung_up(sockets[0])  # the oldest makes room
         assert drops().drops["tcp_too_many_of_source"] == 1
-        for sock in sockets:
+        for sock in (*sockets, *newcomers):
             assert await hung_up(sock)
     assert drops().drops["tcp_idle_stranger"] == 3
     ann = await world.join("ann", tcp=True)  # and the places are free again
@@ -259,11 +257,16 @@ async def test_strangers_have_little_time_and_few_connections(make_world: MakeWo
 
 async def test_connections_are_bounded_in_all(make_world: MakeWorld) -> None:
     world = await make_world(tcp_connections=2)
-    with connected(world, 2):
-        await world.until(lambda: world.server.counters().tcp_connections == 2)
-        with connected(world) as (third,):
-            assert await hung_up(third)
-    assert world.server.counters().drops["tcp_too_many"] == 1
+    ann = await world.join("ann", tcp=True)
+    with connected(world) as (stranger,):
+        zoe = await world.join("zoe", tcp=True)
+        assert await hung_up(stranger)
+        with connected(world) as (late,):
+            assert await hung_up(late)
+    assert world.server.counters().drops["tcp_too_many"] == 2
+    assert world.server.counters().tcp_connections == 2
+    for client in (ann, zoe):  # who is in a call stays
+        await client.check()
 
 
 async def test_a_peer_holds_so_many_connections_at_most(make_world: MakeWorld) -> None:

@@ -1,0 +1,143 @@
+"""Real Chromium where UDP is blocked: by its own policy, and by the packet filter of a network namespace of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, async_playwright
+
+from media import LeaveReason, PeerJoined, PeerLeft
+from tests.conftest import CHROMIUM, CHROMIUM_ARGS
+from tests.media.conftest import MakeWorld, World
+from tests.media.page import application
+from tests.media.test_browser import AUDIO_HEARD, VIDEO_RUNS, join, open_page, until
+
+pytestmark = pytest.mark.browser
+
+# Of the benchmarking network (RFC 2544), which nobody routes: the two ends of a cable into the namespace.
+OURS, THEIRS = "198.18.77.1", "198.18.77.2"
+_numbers = itertools.count(1)
+
+
+@asynccontextmanager
+async def browser(*args: str, executable: str = CHROMIUM) -> AsyncIterator[Browser]:
+    """A Chromium of our own, with more arguments or in another place than the shared one."""
+    sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(
+            executable_path=executable, args=[*CHROMIUM_ARGS, *sandbox, *args]
+        )
+        try:
+            yield launched
+        finally:
+            await launched.close()
+
+
+@asynccontextmanager
+async def site(world: World, host: str) -> AsyncIterator[str]:
+    runner = web.AppRunner(application(world.server))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, 0).start()
+        yield f"http://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def a_call_comes_up_over_tcp(world: World, chromium: Browser, address: str) -> None:
+    """Picture and sound both ways, on a pair that getStats calls TCP; goodbyes arrive as over UDP."""
+    ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
+    await join(ann, "ann")
+    await join(zoe, "zoe")
+    for page in (ann, zoe):
+        report = await until(page, f"{VIDEO_RUNS} && {AUDIO_HEARD} && r.pair")
+        assert {report["local"]["protocol"], report["remote"]["protocol"]} == {"tcp"}
+        assert report["remote"]["tcpType"] == "passive"
+    assert {e.participant_id for e in world.all(PeerJoined)} == {"ann", "zoe"}
+    drops = world.server.counters().drops
+    assert not {"tcp_garbage", "tcp_not_a_check", "tcp_frame_too_long", "tcp_stuck"} & drops.keys()
+    await zoe.evaluate("pcs.pc.pc.close()")
+    await world.until(lambda: bool(world.all(PeerLeft)))
+    assert world.all(PeerLeft)[0].reason is LeaveReason.DTLS_CLOSE
+
+
+async def test_a_browser_that_may_not_use_udp(world: World) -> None:
+    async with (
+        browser("--webrtc-ip-handling-policy=disable_non_proxied_udp") as chromium,
+        site(world, "127.0.0.1") as address,
+    ):
+        await a_call_comes_up_over_tcp(world, chromium, address)
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+    if done.returncode:
+        raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
+
+
+@contextmanager
+def walled_off() -> Iterator[str]:
+    """A network namespace on a cable, whose packet filter drops UDP in both directions. Its name.
+
+    Skips the test where that is not permitted."""
+    if missing := [tool for tool in ("ip", "iptables") if shutil.which(tool) is None]:
+        pytest.skip(f"no network namespaces here: {', '.join(missing)} not installed")
+    name = f"visavis-{os.getpid()}-{next(_numbers)}"
+    cable = f"vv{os.getpid() % 100000}a"
+    inside = ("ip", "-n", name)
+    try:
+        _run("ip", "netns", "add", name)
+    except OSError as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    try:
+        try:
+            _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "inside", "netns", name)
+            _run("ip", "addr", "add", f"{OURS}/30", "dev", cable)
+            _run("ip", "link", "set", cable, "up")
+            _run(*inside, "addr", "add", f"{THEIRS}/30", "dev", "inside")
+            for device in ("inside", "lo"):
+                _run(*inside, "link", "set", device, "up")
+            for chain in ("INPUT", "OUTPUT"):
+                _run("ip", "netns", "exec", name, "iptables", "-A", chain, "-p", "udp", "-j", "DROP")
+        except OSError as error:
+            pytest.skip(f"no network namespaces here: {error}")
+        yield name
+    finally:
+        _run("ip", "netns", "del", name)  # and with it the cable
+
+
+def dropped_udp(name: str) -> int:
+    """Packets that met the wall."""
+    shown = subprocess.run(
+        ("ip", "netns", "exec", name, "iptables", "-vnxL"),
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return sum(int(line.split()[0]) for line in shown.stdout.splitlines() if " DROP " in line)
+
+
+async def test_a_network_that_drops_udp(make_world: MakeWorld, tmp_path: Path) -> None:
+    with walled_off() as name:
+        script = tmp_path / "chromium"
+        script.write_text(f'#!/bin/sh\nexec ip netns exec {name} {CHROMIUM} "$@"\n')
+        script.chmod(0o755)
+        world = await make_world(host=OURS, addresses=(OURS,))
+        async with site(world, OURS) as address:
+            options: dict[str, Any] = {"executable": str(script)}
+            resolver = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {OURS}"
+            async with browser(
+                resolver, f"--unsafely-treat-insecure-origin-as-secure={address}", **options
+            ) as chromium:
+                await a_call_comes_up_over_tcp(world, chromium, address)
+        assert dropped_udp(name) > 0  # it did try

@@ -19,6 +19,7 @@ from media.api import (
     PeerClosed,
     PeerJoined,
     PeerLeft,
+    PeerStats,
     PresenceSample,
     Purpose,
     SlotPaused,
@@ -38,6 +39,7 @@ from signaling.counters import Counters
 from signaling.messages import (
     Answer,
     AskHistory,
+    Cause,
     ChatLine,
     Close,
     Ending,
@@ -70,6 +72,7 @@ HOLD_MEDIA = 15.0  # seconds for a lost socket to come back before its media, on
 TICK = 1.0
 UNSEEN: tuple[type[Exception], ...] = (Refusal, *TRANSIENT)
 LOOK_AGAIN = 5.0  # seconds between looks at how the session of a live room stands
+JUDGE_EVERY = 5.0  # seconds between judgements of everybody's line
 
 
 class Sfu(Protocol):
@@ -95,6 +98,8 @@ class Sfu(Protocol):
 
     def presence(self, room_id: str) -> Sequence[PresenceSample]: ...
 
+    def peer_stats(self, room_id: str) -> Sequence[PeerStats]: ...
+
 
 @dataclass(slots=True)
 class LiveRoom:
@@ -107,6 +112,7 @@ class LiveRoom:
     connections: dict[str, Connection] = field(default_factory=dict)
     holds: dict[str, float] = field(default_factory=dict)  # peer_id -> loop time at which its moment is over
     looked_at: float = 0.0
+    judged_at: float = 0.0
     users: int = 0
 
 
@@ -358,6 +364,7 @@ class Hub:
             await asyncio.sleep(TICK)
             self._release(loop.time())
             for session_id, live in list(self._live.items()):
+                self._judge(session_id, live, loop.time())
                 try:
                     await self._look(session_id, live, loop.time())
                 except UNSEEN as trouble:
@@ -368,6 +375,14 @@ class Hub:
             for peer_id in [p for p, at in live.holds.items() if at <= now]:
                 del live.holds[peer_id]
                 self._step(session_id, rooms.let_go(live.room, peer_id))
+
+    def _judge(self, session_id: UUID, live: LiveRoom, now: float) -> None:
+        if now - live.judged_at < JUDGE_EVERY:
+            return
+        live.judged_at = now
+        for stats in self._sfu.peer_stats(str(session_id)):
+            cause = Cause(stats.cause) if stats.cause else None
+            self._apply(session_id, rooms.judged(live.room, stats.peer_id, stats.score, cause))
 
     async def _look(self, session_id: UUID, live: LiveRoom, now: float) -> None:
         known = live.standing

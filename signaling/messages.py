@@ -61,6 +61,14 @@ class Source(StrEnum):
     SCREEN = "screen"
 
 
+class Cause(StrEnum):
+    """What makes a line bad: from the client to the server, back, or a server that is late."""
+
+    UPLINK = "uplink"
+    DOWNLINK = "downlink"
+    SERVER = "server"
+
+
 class BadMessage(Exception):
     """A frame outside the protocol: one strike. ``id`` is the client's own identifier, when one could be read."""
 
@@ -241,6 +249,14 @@ class Layers:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """How good this client's own line is, 1 (unusable) to 5 (undisturbed), and what is to blame below 4."""
+
+    score: int
+    cause: Cause | None
+
+
+@dataclass(frozen=True, slots=True)
 class ParticipantChanged:
     participant: Participant
 
@@ -286,6 +302,7 @@ Outbound: TypeAlias = (
     | Paused
     | Speaking
     | Layers
+    | Quality
     | ParticipantChanged
     | Said
     | History

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from media.api import LeaveReason
 from signaling.messages import (
+    Cause,
     ChatLine,
     Close,
     Ending,
@@ -19,6 +20,7 @@ from signaling.messages import (
     ParticipantChanged,
     Paused,
     Presence,
+    Quality,
     Said,
     SessionCard,
     SessionChanged,
@@ -296,6 +298,14 @@ def layers_wanted(room: Room, peer_id: str, mid: str, rids: tuple[str, ...]) -> 
         return room, ()
     room, _ = _put(room, replace(seat, layers=MappingProxyType({**seat.layers, mid: rids})))
     return room, (Tell(seat.connection, Layers(mid, rids)),) if seat.connection is not None else ()
+
+
+def judged(room: Room, peer_id: str, score: int, cause: Cause | None) -> Effects:
+    """How good this person's line is. The next judgement comes soon, so nothing of it is remembered."""
+    seat = by_peer(room, peer_id)
+    if seat is None or seat.connection is None or not seat.seen:
+        return ()
+    return (Tell(seat.connection, Quality(score, cause)),)
 
 
 def spoke(room: Room, user_id: UUID | None) -> tuple[Room, Effects]:

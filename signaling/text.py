@@ -35,6 +35,7 @@ from signaling.messages import (
     Paused,
     Ping,
     Pong,
+    Quality,
     Said,
     Say,
     SessionChanged,
@@ -200,6 +201,8 @@ def _body(message: Outbound) -> dict[str, Any]:
             return {"type": "speaker", "user_id": str(user_id) if user_id else None}
         case Layers(mid, rids):
             return {"type": "layers", "mid": mid, "rids": list(rids)}
+        case Quality(score, cause):
+            return {"type": "quality", "score": score, "cause": cause.value if cause else None}
         case ParticipantChanged(participant):
             return {"type": "participant", "participant": _participant(participant)}
         case Said(line):

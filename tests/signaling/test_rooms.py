@@ -8,7 +8,18 @@ from uuid import UUID, uuid4
 
 from media.api import LeaveReason
 from signaling import rooms
-from signaling.messages import Layers, Outbound, Paused, SessionCard, Slots, SlotView, Source, Speaking
+from signaling.messages import (
+    Cause,
+    Layers,
+    Outbound,
+    Paused,
+    Quality,
+    SessionCard,
+    Slots,
+    SlotView,
+    Source,
+    Speaking,
+)
 from signaling.rooms import Effects, LeaveMedia, Room, Tell
 
 ADA, BEN = uuid4(), uuid4()
@@ -74,6 +85,13 @@ def test_new_media_begin_with_nothing_said() -> None:
     room, effects, resumed = rooms.sit(room, ADA, "another tab", None)
     assert not resumed and LeaveMedia("a", LeaveReason.REPLACED) in effects
     assert said_to(effects, "another tab") == []
+
+
+def test_a_judgement_is_for_whose_line_it_is() -> None:
+    room = both_seated()
+    assert rooms.judged(room, "a", 2, Cause.UPLINK) == (Tell("a", Quality(2, Cause.UPLINK)),)
+    room, _ = rooms.vacate(room, "a")
+    assert rooms.judged(room, "a", 2, Cause.UPLINK) == ()
 
 
 def test_everybody_hears_who_speaks_and_nobody_twice() -> None:

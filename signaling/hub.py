@@ -12,7 +12,6 @@ from uuid import UUID
 import structlog
 
 from media.api import (
-    LayersWanted,
     LeaveReason,
     MediaEvent,
     OfferError,
@@ -23,8 +22,6 @@ from media.api import (
     PresenceSample,
     Purpose,
     SlotPaused,
-    SlotsChanged,
-    SpeakerChanged,
 )
 from media.api import Source as MediaSource
 from server.base.context import Context
@@ -36,6 +33,7 @@ from signaling import rooms
 from signaling.admission import Admitted, Refused, Standing, admit, look_again
 from signaling.connection import Connection
 from signaling.counters import Counters
+from signaling.heard import heard
 from signaling.messages import (
     Answer,
     AskHistory,
@@ -55,8 +53,6 @@ from signaling.messages import (
     Pong,
     Say,
     SessionChanged,
-    SlotView,
-    Source,
     Want,
     Welcome,
 )
@@ -325,35 +321,17 @@ class Hub:
         live = self._live.get(session_id)
         if live is None:
             return
+        renewed = False
         match event:
-            case PeerJoined(peer_id=peer_id):
-                self._step(session_id, rooms.media_seen(live.room, peer_id, True))
-            case PeerLeft(peer_id=peer_id):
-                self._step(session_id, rooms.media_seen(live.room, peer_id, False))
             case PeerClosed(room_id=room_id, peer_id=peer_id):
-                # A new offer replaces the peer under the same id; the news of the old one's end comes after it.
-                if all(sample.peer_id != peer_id for sample in self._sfu.presence(room_id)):
+                renewed = any(sample.peer_id == peer_id for sample in self._sfu.presence(room_id))
+                if not renewed:
                     live.holds.pop(peer_id, None)
-                    self._step(session_id, rooms.media_closed(live.room, peer_id))
-                else:
-                    self._step(session_id, rooms.media_renewed(live.room, peer_id))
-            case SlotPaused(peer_id=peer_id, mid=mid, paused=paused):
-                self._step(session_id, rooms.slot_paused(live.room, peer_id, mid, paused))
-            case LayersWanted(peer_id=peer_id, mid=mid, rids=rids):
-                self._step(session_id, rooms.layers_wanted(live.room, peer_id, mid, rids))
-            case SpeakerChanged(participant_id=speaker):
-                self._step(session_id, rooms.spoke(live.room, UUID(speaker) if speaker else None))
-            case SlotsChanged(peer_id=peer_id, slots=slots):
-                views = tuple(
-                    SlotView(
-                        s.mid,
-                        s.kind,
-                        UUID(s.participant_id) if s.participant_id else None,
-                        Source(s.source) if s.source else None,
-                    )
-                    for s in slots
-                )
-                self._step(session_id, rooms.slots_changed(live.room, peer_id, views))
+            case SlotPaused():
+                live.judged_at = 0.0  # a good line would be an odd thing to show beside it
+            case _:
+                pass
+        self._step(session_id, heard(live.room, event, renewed))
 
     # ------------------------------------------------------------ time
 

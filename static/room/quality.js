@@ -16,9 +16,9 @@ const CAUSES = {
 /** @param {HTMLElement} place with data-quality, a text and a longer one @param {Quality|null} quality */
 export function showQuality(place, quality) {
   const level = quality === null ? "none" : BARS[quality.score];
-  const words = quality === null || level === "none" ? "Your connection has not been judged yet" : WORDS[/** @type {keyof typeof WORDS} */ (level)];
+  const words = quality === null || level === "none" ? "Measuring your connection" : WORDS[/** @type {keyof typeof WORDS} */ (level)];
   place.dataset["quality"] = level;
   place.dataset["cause"] = quality?.cause ?? "";
   need("[data-quality-words]", HTMLElement, place).textContent = words;
-  need("[data-quality-why]", HTMLElement, place).textContent = quality?.cause ? `${words}: ${CAUSES[quality.cause]}.` : `${words}.`;
+  need("[data-quality-why]", HTMLElement, place).textContent = quality?.cause ? `${words}: ${CAUSES[quality.cause]}.` : quality === null ? `${words}…` : `${words}.`;
 }

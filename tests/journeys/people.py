@@ -15,12 +15,18 @@ from tests.journeys.world import World, instant
 PASSWORD = "a-long-enough-password"
 CONNECT_SECONDS = 20  # a loaded machine; normally below one
 
-# Lets a test read what the page's own connections say about themselves; the product knows nothing of it.
+# Lets a test read what the page's own connections say about themselves, and gives it a small and slow camera: six
+# layers of 720p are too much for a busy machine. The product knows nothing of it.
 WATCH_CONNECTIONS = """
   window.__connections = [];
   const Real = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Real {
     constructor(...args) { super(...args); window.__connections.push(this); }
+  };
+  const ask = window.MediaDevices?.prototype.getUserMedia;
+  if (ask) MediaDevices.prototype.getUserMedia = function (wish) {
+    const small = { width: 640, height: 360, frameRate: 15 };
+    return ask.call(this, wish?.video ? { ...wish, video: { ...wish.video, ...small } } : wish);
   };
 """
 

@@ -55,6 +55,11 @@ async def test_a_thumbnail_costs_a_thumbnail_and_a_hidden_page_nothing(stage: St
         await ben.sees_lines(360)
         assert "f" in await active(ada)
 
+        # Media have flowed for a while: the server has judged each line.
+        await expect(ben.page.get_by_test_id("quality")).not_to_have_attribute(
+            "data-quality", "none", timeout=CONNECT_MS
+        )
+
         # Nobody looks: nothing is encoded, and the sound goes on.
         await ben.hide(True)
 

@@ -88,7 +88,7 @@ async def shoot_all(somebody: Somebody, name: str) -> None:
     ):
         await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         await page.set_viewport_size(SIZES.get(size, SIDEWAYS))  # type: ignore[arg-type]
-        await page.screenshot(path=ARTIFACTS / f"{name}-{size}-{theme}.png")
+        await page.screenshot(path=ARTIFACTS / f"{name}-{size}-{theme}.png", animations="disabled")
         wide, high = await page.evaluate(
             "() => { const d = document.documentElement;"
             " return [d.scrollWidth - window.innerWidth, d.scrollHeight - window.innerHeight]; }"
@@ -131,6 +131,15 @@ async def test_what_can_happen_in_a_call_fits(stage: Stage) -> None:
         )
         await ben.sees()
         await shoot_all(ben, "screen")
+        await ben.page.get_by_test_id("chat-toggle").click()
+        await ben.page.screenshot(path=ARTIFACTS / "screen-chat.png", animations="disabled")
+        await ben.page.get_by_test_id("chat-close").click()
+        await ben.page.get_by_test_id("quality-button").click()
+        await ben.page.screenshot(path=ARTIFACTS / "quality.png", animations="disabled")
+        await ben.page.keyboard.press("Escape")
+        await ben.page.keyboard.press("?")
+        await ben.page.screenshot(path=ARTIFACTS / "shortcuts.png", animations="disabled")
+        await ben.page.keyboard.press("Escape")
         await shoot_all(ada, "sharing")
         await ada.page.get_by_test_id("share-stop").click()
         await expect(screen).to_have_count(0)

@@ -219,7 +219,7 @@ class Peer:
             if source != track.source and (
                 source == "screen" or (source == "camera") is (track.kind == "video")
             ):
-                track.source, track.held, changed = source, False, True
+                track.source, changed = source, True
         return changed
 
     def open_outlets(self) -> None:

@@ -33,7 +33,7 @@ class Room:
     def arrange(self, now: float) -> list[Peer]:
         """Fill everybody's receive slots anew after somebody came or went; the peers whose slots changed."""
         sounds = self._sounds()
-        self.voices.enter(track.key for _, track in sounds)
+        self.voices.enter(track.key for _, track in sounds if track.source != "screen")
         crowded: set[Kind] = set()
         changed: list[Peer] = []
         self._places = 0
@@ -98,7 +98,7 @@ class Room:
         if len(self.peers) < 3 and "audio" not in self.crowded:
             return False
         sounds = self._sounds()
-        if not self.voices.step({track.key: _loudness(peer, track) for peer, track in sounds}):
+        if not self.voices.step({t.key: _loudness(peer, t) for peer, t in sounds if t.source != "screen"}):
             return False
         self._hush(sounds, now)
         return "audio" in self.crowded
@@ -111,26 +111,27 @@ class Room:
         return True
 
     def _sounds(self) -> list[tuple[Peer, Track]]:
-        """The microphones of those who send. The sound of a screen is not among them: it is always forwarded."""
+        """The sounds of those who send."""
         return [
             (peer, track)
             for peer in self.peers.values()
             if peer.flowing
             for track in peer.tracks.values()
-            if track.kind == "audio" and track.source != "screen"
+            if track.kind == "audio"
         ]
 
     def _hush(self, sounds: list[tuple[Peer, Track]], now: float) -> None:
-        """Hold back what is not among the loudest, and watch what not everybody hears. Never between two people."""
+        """Hold back what is not among the loudest, and watch what not everybody hears. Never between two people, and
+        never the sound of a screen."""
+        order = self.voices.order
         most = self.loudest if len({peer.participant_id for peer, _ in sounds}) > 2 else 0
-        if len(sounds) <= most:
-            most = 0
-        watched = min(n for n in (most, self._places, len(sounds)) if n) if sounds else 0
-        heard, known = self.voices.order[:most], self.voices.order[:watched]
+        heard = frozenset(order[:most] if 0 < most < len(order) else order)
+        known = frozenset(order[: self._places] if self._places else order) & heard
         for _, track in sounds:
-            held = bool(most) and track.key not in heard
+            microphone = track.source != "screen"
+            held = microphone and track.key not in heard
             for stream in track.streams:
-                stream.watched = track.key not in known
+                stream.watched = microphone and track.key not in known
             if held is not track.held:
                 track.held = held
                 for outlet in track.outlets:

@@ -122,6 +122,11 @@ async def test_only_the_loudest_are_forwarded_and_a_first_word_is_not_lost(make_
         speakers[name].level = SILENCE
         await run(60)  # long enough to be quiet
     assert world.all(SlotsChanged) == slots  # nobody's place has changed by that
+    hushed = next(name for name in "bcd" if name not in {who for who, _, _ in heard(listener)[-10:]})
+    listener.rtp.clear()
+    world.server.sources("room", hushed, {"0": "screen"})
+    await run(5)
+    await listener.until(lambda: hushed in {who for who, _, _ in heard(listener)})  # as quiet as it is
 
 
 async def test_two_people_always_hear_each_other(make_world: MakeWorld) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class MissingPackets:
     """Gaps of one stream by extended sequence number. Times are monotonic seconds.
@@ -11,7 +13,7 @@ class MissingPackets:
     than 128 packets is a pause or a new start, not loss that retransmission could mend.
     """
 
-    __slots__ = ("_due",)
+    __slots__ = ("_alarm", "_due")
 
     FIRST_DELAY = 0.02
     GROWTH = 1.25
@@ -19,7 +21,9 @@ class MissingPackets:
     MAX_GAP = 128
     MAX_MISSING = 256
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: Callable[[], object] = int) -> None:
+        """`alarm` is called when something begins to be missing, so that nobody need look where nothing is."""
+        self._alarm = alarm
         self._due: dict[int, tuple[float, int]] = {}  # number -> (when to ask next, how often asked)
 
     def __len__(self) -> int:
@@ -33,6 +37,7 @@ class MissingPackets:
         if end - first > self.MAX_GAP or len(self._due) + end - first > self.MAX_MISSING:
             self._due.clear()
             return False
+        self._alarm()
         due = (now + self.FIRST_DELAY, 0)
         for number in range(first, end):
             self._due[number] = due

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from media.answer import Plan
@@ -34,6 +35,7 @@ class Peer:
     __slots__ = (
         "address",
         "addresses",
+        "alarm",
         "answer_version",
         "arrivals",
         "checked_at",
@@ -98,7 +100,9 @@ class Peer:
         config: MediaConfig,
         now: float,
         standstills: Standstills | None = None,
+        restless: set[Peer] | None = None,
     ) -> None:
+        """`restless` is where the peer is put when something is to be asked of it before its next turn."""
         self.room_id = room_id
         self.participant_id = participant_id
         self.peer_id = peer_id
@@ -151,6 +155,7 @@ class Peer:
         self.outlets_by_ssrc: dict[int, Outlet] = {}
         self.numbered: set[str] = set()  # mids of the receive slots with transport-wide numbers
         self.downlink = Downlink(standstills)
+        self.alarm: Callable[[], object] = partial((set() if restless is None else restless).add, self)
         self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
         self.shown_sources: dict[str, Source] = {}  # by mid
@@ -291,7 +296,7 @@ class Peer:
             if codec.kind == "video"
             else None
         )
-        stream = Stream(track, ssrc, payload_type, codec, ring, rid, now)
+        stream = Stream(track, ssrc, payload_type, codec, ring, rid, now, self.alarm)
         self.streams[ssrc] = stream
         self.ssrcs.add(ssrc)
         if self.recorder is not None:

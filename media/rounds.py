@@ -21,10 +21,8 @@ from media.transport import Transport
 
 TICK = 0.02  # seconds: the finest schedule there is, that of NACKs
 STALL = 0.5  # seconds: a tick this late means that packets are waiting unread, so silence proves nothing
-AIM_TICKS = 5  # layers that came or went are noticed within a tenth of a second
-SPEAKER_TICKS = 10  # the step of speaker.py, 0.2 s
-TIMEOUT_TICKS = 12  # silence and ICE time-outs are looked at every quarter of a second
-DYNACAST_TICKS = 25  # which layers nobody wants any more, every half second
+STEP_SECONDS = 0.2  # the step of speaker.py
+DYNACAST_SECONDS = 1.0  # which layers nobody wants any more; what somebody wants is told at once
 
 
 class House(Protocol):
@@ -40,7 +38,12 @@ class House(Protocol):
 
 
 class Rounds:
-    """A tick every 20 ms while there are peers. They take turns by their join order, so that work is spread evenly."""
+    """A tick every 20 ms while there are peers.
+
+    Each peer has a turn once in `feedback_seconds`, by its join order, so that work is spread evenly; a room's turn is
+    that of the peer that has been in it longest. In between only those are looked at that have something to ask of a
+    publisher, or are probed.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,23 @@ class Rounds:
         self._ticked_at = monotonic()
         self.stalls = Stalls()
         self.standstills = Standstills()
+        self._every = max(1, round(config.feedback_seconds / TICK))  # ticks between two turns of a peer
+        self._report_turns = max(1, round(config.report_seconds / config.feedback_seconds))
+        self._step_turns = max(1, round(STEP_SECONDS / config.feedback_seconds))
+        self._dynacast_turns = max(1, round(DYNACAST_SECONDS / config.feedback_seconds))
+        self._turns: list[dict[int, Peer]] = [{} for _ in range(self._every)]
+        self.restless: set[Peer] = set()  # a stream of theirs misses packets or wants a keyframe
+        self._limited: set[Peer] = set()  # their lines are narrow
+
+    def enter(self, peer: Peer) -> None:
+        """The peer has its turns from now on."""
+        self._turns[peer.order % self._every][peer.order] = peer
+
+    def leave(self, peer: Peer) -> None:
+        """It is gone."""
+        self._turns[peer.order % self._every].pop(peer.order, None)
+        self.restless.discard(peer)
+        self._limited.discard(peer)
 
     def wake(self) -> None:
         """There are peers: tick."""
@@ -89,83 +109,88 @@ class Rounds:
         if not self._peers:
             self.stalls.pause()
         self._ticks += 1
-        feedback_every = max(1, round(self._config.feedback_seconds / TICK))
-        report_every = max(1, round(self._config.report_seconds / TICK))
         if self._recorder is not None:
             if late:
                 self._recorder.event(Recorded.STALL, 0, now, int(late * 1000))
-            if self._ticks % report_every == 0:
+            if self._ticks % (self._every * self._report_turns) == 0:
                 self._recorder.drops(self._tally.drops, now)
-        for peer in self._peers.values():
-            if peer.send_context is None:
-                continue
-            turn = self._ticks + peer.order
-            if turn % AIM_TICKS == 0:
-                presence.watch(peer, self._tally, now)
-            if peer.streams:
-                if turn % AIM_TICKS == 0:
-                    peer.aim(now)
-                self._transport.send_rtcp(
-                    peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
-                )
-                if turn % feedback_every == 0:
-                    self._transport.send_rtcp(peer, reports.feedback(peer))
-            if peer.downlink.limited:
-                self._allocate(peer, now, turn % AIM_TICKS == 0)
-            if turn % report_every == 0:
-                self._transport.send_rtcp(peer, reports.reports(peer, now))
-                if self._recorder is not None:
-                    self._recorder.look(peer, now)
-        if self._ticks % SPEAKER_TICKS == 0:
-            self._listen()
-        if self._ticks % DYNACAST_TICKS == 0:
-            for room in self._rooms.values():
+        for peer in tuple(self._turns[-self._ticks % self._every].values()):
+            self._turn(peer, (self._ticks + peer.order) // self._every, now, stalled)
+        for peer in tuple(self.restless):
+            self._transport.send_rtcp(
+                peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
+            )
+            if not any(stream.missing or stream.keyframe_wanted for stream in peer.streams.values()):
+                self.restless.discard(peer)
+        for peer in tuple(self._limited):
+            self._probe(peer, now)
+
+    def _turn(self, peer: Peer, turn: int, now: float, stalled: bool) -> None:
+        """What a peer is due about every tenth of a second, and its room where it is the one that stands for it."""
+        if not stalled and self._timed_out(peer, now):
+            return
+        room = self._rooms[peer.room_id]
+        if next(iter(room.peers.values())) is peer:
+            if turn % self._step_turns == 0:
+                self._listen(room, now)
+            if turn % self._dynacast_turns == 0:
                 self.tell_layers(room, now)
-        if self._ticks % TIMEOUT_TICKS == 0 and not stalled:
-            self._time_out(now)
+        if peer.send_context is None:
+            return
+        presence.watch(peer, self._tally, now)
+        if peer.streams:
+            peer.aim(now)
+            self._transport.send_rtcp(peer, reports.feedback(peer))
+        if peer.downlink.limited:
+            self._limited.add(peer)
+            self._allocate(peer, now)
+        if turn % self._report_turns == 0:
+            self._transport.send_rtcp(peer, reports.reports(peer, now))
+            if self._recorder is not None:
+                self._recorder.look(peer, now)
 
     def tell_layers(self, room: Room, now: float) -> None:
         """Tell publishers which of their layers are wanted, where that has changed."""
         for peer, track in room.layers_changed(now):
             self._house.emit(LayersWanted(room.room_id, peer.peer_id, track.mid, track.announced.rids))
 
-    def _listen(self) -> None:
-        """Tell each room who speaks, when that has changed, and let the loudest be heard."""
-        for room in list(self._rooms.values()):
-            turned = False
-            if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
-                speaker = room.speakers.current
-                participant = room.peers[speaker].participant_id if speaker is not None else None
-                turned = (room.spoke(participant) and "video" in room.crowded) or room.followed
-                self._house.emit(SpeakerChanged(room.room_id, participant, speaker))
-            now = monotonic()
-            if room.listen(now) or turned:
-                self._house.arrange(room.room_id, now)
+    def _listen(self, room: Room, now: float) -> None:
+        """Tell who speaks, when that has changed, and let the loudest be heard."""
+        turned = False
+        if room.speakers.step({p.peer_id: p.talk_packets for p in room.peers.values() if p.flowing}):
+            speaker = room.speakers.current
+            participant = room.peers[speaker].participant_id if speaker is not None else None
+            turned = (room.spoke(participant) and "video" in room.crowded) or room.followed
+            self._house.emit(SpeakerChanged(room.room_id, participant, speaker))
+        if room.listen(now) or turned:
+            self._house.arrange(room.room_id, now)
 
-    def _allocate(self, peer: Peer, now: float, anew: bool) -> None:
-        """A narrow line: choose what goes over it, and probe whether it has become wider."""
-        downlink = peer.downlink
-        outlets = list(peer.outlets.values())
-        if anew:
-            changed, peer.needed = allocate.apply(
-                outlets, downlink, now, self._rooms[peer.room_id].speaker_for(peer)
-            )
-            for outlet in changed:
-                outlet.note(Recorded.PAUSED, now, outlet.paused)
-                self._house.emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
-        if downlink.wants_probe(peer.needed, now):
+    def _allocate(self, peer: Peer, now: float) -> None:
+        """A narrow line: choose what goes over it."""
+        speaker = self._rooms[peer.room_id].speaker_for(peer)
+        changed, peer.needed = allocate.apply(tuple(peer.outlets.values()), peer.downlink, now, speaker)
+        for outlet in changed:
+            outlet.note(Recorded.PAUSED, now, outlet.paused)
+            self._house.emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
+
+    def _probe(self, peer: Peer, now: float) -> None:
+        """Find out whether a narrow line has become wider."""
+        if peer.downlink.wants_probe(peer.needed, now):
+            outlets = peer.outlets.values()
             probed = next((o for o in outlets if o.kind == "video" and o.track is not None), None)
             if probed is not None:
-                self._sender.probe(probed, int(downlink.probe_extra / 8 * TICK))
+                self._sender.probe(probed, int(peer.downlink.probe_extra / 8 * TICK))
 
-    def _time_out(self, now: float) -> None:
-        for peer in list(self._peers.values()):
-            last_sign = peer.created_at if peer.send_context is None else peer.checked_at
-            if isinstance(peer.purpose, Publish):
-                # Encoders (ffmpeg) check once and then only send; what they get is feedback, which needs no consent.
-                last_sign = max(last_sign, peer.last_packet)
-            if now - last_sign > self._config.ice_timeout_seconds:
-                self._house.close_peer(peer, LeaveReason.ICE_TIMEOUT, now)
-            elif peer.flowing and now - peer.last_packet > self._config.media_silence_seconds:
-                self._house.stop_flowing(peer, LeaveReason.MEDIA_SILENCE, now)
-                self._house.arrange(peer.room_id, now)
+    def _timed_out(self, peer: Peer, now: float) -> bool:
+        """Whether the peer is gone; if only its media have stopped, it is no longer present."""
+        last_sign = peer.created_at if peer.send_context is None else peer.checked_at
+        if isinstance(peer.purpose, Publish):
+            # Encoders (ffmpeg) check once and then only send; what they get is feedback, which needs no consent.
+            last_sign = max(last_sign, peer.last_packet)
+        if now - last_sign > self._config.ice_timeout_seconds:
+            self._house.close_peer(peer, LeaveReason.ICE_TIMEOUT, now)
+            return True
+        if peer.flowing and now - peer.last_packet > self._config.media_silence_seconds:
+            self._house.stop_flowing(peer, LeaveReason.MEDIA_SILENCE, now)
+            self._house.arrange(peer.room_id, now)
+        return False

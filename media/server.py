@@ -357,10 +357,19 @@ class MediaServer:
             room = self._rooms[room_id] = Room(room_id, config.loudest)
         self._next_order += 1
         peer = Peer(
-            room_id, participant_id, peer_id, self._next_order, decided, config, now, self._rounds.standstills
+            room_id,
+            participant_id,
+            peer_id,
+            self._next_order,
+            decided,
+            config,
+            now,
+            self._rounds.standstills,
+            self._rounds.restless,
         )
         room.peers[peer_id] = peer
         self._peers[peer.order] = peer
+        self._rounds.enter(peer)
         return peer
 
     def _answer(self, peer: Peer, decided: Plan) -> str:
@@ -391,6 +400,7 @@ class MediaServer:
         """Free everything of the peer and tell of it; a second call does nothing."""
         if self._peers.pop(peer.order, None) is None:
             return
+        self._rounds.leave(peer)
         self.stop_flowing(peer, reason, now)
         self._transport.forget(peer)
         peer.release(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from media.api import Kind, Source
@@ -127,6 +128,7 @@ class Stream:
     """One incoming SSRC with its reception statistics (RFC 3550 appendix A). Times are monotonic seconds."""
 
     __slots__ = (
+        "alarm",
         "alive_at",
         "alive_packets",
         "base",
@@ -178,7 +180,9 @@ class Stream:
         ring: PacketRing | None,
         rid: str = "",
         now: float = 0.0,
+        alarm: Callable[[], object] = int,
     ) -> None:
+        """`alarm` is called whenever something is to be asked of the publisher: lost packets, a keyframe."""
         self.track = track
         self.rid = rid
         self.height = 0  # pixels, from a VP8 keyframe; 0 if unknown
@@ -196,7 +200,8 @@ class Stream:
         self.watched = (
             False  # whether the room is told when this sound is loud, because not everybody hears it
         )
-        self.missing = MissingPackets()
+        self.alarm = alarm
+        self.missing = MissingPackets(alarm)
         self.outlets: tuple[Outlet, ...] = ()
         self.queue: list[Packet] = []  # received in this batch, not yet forwarded
         self.highest = -1  # extended sequence number; -1 before the first packet
@@ -225,6 +230,8 @@ class Stream:
     def want_keyframe(self) -> None:
         """Somebody cannot show anything before the next keyframe; the feedback tick asks for it."""
         self.keyframe_wanted = self.is_video and bool(self.outlets)
+        if self.keyframe_wanted:
+            self.alarm()
 
     def drop(self, outlet: Outlet) -> None:
         """This outlet has no business here any more."""

@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="tiny rooms, one run: shows that it works, says nothing"
     )
+    parser.add_argument(
+        "--profile",
+        metavar="PY_SPY",
+        help="after each of our runs, keep the load up and take a profile with this py-spy",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
 
 
@@ -76,7 +81,7 @@ def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
         notes.append(
             "there is one processor only: the SFU and the generator shared it, so nothing here is comparable"
         )
-    comparisons = tuple(_compare(it, peer, seconds, runs, cores, say) for it in scenarios)
+    comparisons = tuple(_compare(it, peer, seconds, runs, cores, words.profile, say) for it in scenarios)
     found = []
     if JOINS in names:
         for _ in range(runs):
@@ -93,7 +98,13 @@ def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 
 def _compare(
-    scenario: Scenario, peer: bool, seconds: float, runs: int, cores: Cores, say: Callable[[str], None]
+    scenario: Scenario,
+    peer: bool,
+    seconds: float,
+    runs: int,
+    cores: Cores,
+    profile: str | None,
+    say: Callable[[str], None],
 ) -> Comparison:
     """Ours and the peer's in turn, so that both meet the same machine."""
     say(f"{scenario.title} ({scenario.name}), {runs} of {seconds:g} s ...")
@@ -101,7 +112,8 @@ def _compare(
     found = []
     for _ in range(runs):
         for target in targets:
-            found.append(_apart(run, target, scenario, seconds, cores))
+            profiler = profile if target == "visavis" else None
+            found.append(_apart(run, target, scenario, seconds, cores, profiler))
             say(brief(found[-1]))
     return Comparison(
         scenario,

@@ -17,6 +17,7 @@ from loadtest.sfu import process
 from loadtest.sfu.client import Client
 from loadtest.sfu.janus import Janus
 from loadtest.sfu.process import Cores
+from loadtest.sfu.profile import Row, sample
 from loadtest.sfu.scenario import Person, Scenario
 from loadtest.sfu.target import Target, Visavis, Workshop
 
@@ -55,6 +56,7 @@ class Figures:
     extensions: tuple[str, ...]
     drops: dict[str, int] = field(default_factory=dict)  # the SFU's own refusals, by reason
     control_kinds: dict[str, int] = field(default_factory=dict)
+    profile: tuple[Row, ...] = ()
 
     @property
     def us_per_packet(self) -> float:
@@ -70,14 +72,16 @@ class Figures:
         return self.memory_octets / 1000 / self.participants
 
 
-def run(target: str, scenario: Scenario, seconds: float, cores: Cores) -> Figures:
-    """One run from start to end. Raises LoadError."""
+def run(
+    target: str, scenario: Scenario, seconds: float, cores: Cores, profiler: str | None = None
+) -> Figures:
+    """One run from start to end, watched by a sampling profiler if one is named. Raises LoadError."""
     process.pin(cores.generator)
-    return asyncio.run(_run(TARGETS[target], scenario, seconds, cores))
+    return asyncio.run(_run(TARGETS[target], scenario, seconds, cores, profiler))
 
 
 async def _run(
-    kind: type[Visavis] | type[Janus], scenario: Scenario, seconds: float, cores: Cores
+    kind: type[Visavis] | type[Janus], scenario: Scenario, seconds: float, cores: Cores, profiler: str | None
 ) -> Figures:
     engine = Engine(secrets.randbits(32))
     workshop = Workshop(engine, scenario.load, scenario.decrypt)
@@ -86,15 +90,18 @@ async def _run(
         target: Target = kind(workshop, cores.sfu)
         with process.no_collections():
             async with target:
-                return await _measure(target, workshop, scenario, seconds)
+                return await _measure(target, workshop, scenario, seconds, profiler)
     finally:
         for client in workshop.clients:
             client.close()
         engine.stop()
 
 
-async def _measure(target: Target, workshop: Workshop, scenario: Scenario, seconds: float) -> Figures:
+async def _measure(
+    target: Target, workshop: Workshop, scenario: Scenario, seconds: float, profiler: str | None
+) -> Figures:
     engine = workshop.engine
+    profile: tuple[Row, ...] = ()
     before = process.resident_octets(target.pid)
     await fill(target, scenario.people(), engine)
     await unless_broken(asyncio.sleep(SETTLE_SECONDS), workshop.clients, engine)
@@ -107,6 +114,8 @@ async def _measure(target: Target, workshop: Workshop, scenario: Scenario, secon
     lasted = (engine.now() - engine.window_from) / 1e9
     memory = process.resident_octets(target.pid) - before
     await asyncio.sleep(DRAIN_SECONDS)
+    if profiler is not None:  # after the window, which it would disturb
+        profile = await sample(profiler, target.pid, seconds)
     figures = await target.figures()
     counts = workshop.counts
     spans = [
@@ -138,6 +147,7 @@ async def _measure(target: Target, workshop: Workshop, scenario: Scenario, secon
         extensions=tuple(sorted(frozenset[str]().union(*(client.negotiated for client in workshop.clients)))),
         drops=figures.get("drops", {}),
         control_kinds=dict(engine.feedback),
+        profile=profile,
     )
 
 

@@ -47,7 +47,10 @@ def pin(core: int | None) -> None:
 
 
 async def start(
-    command: Sequence[str], core: int | None, log: BinaryIO, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    core: int | None,
+    log: BinaryIO | int,
+    environment: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     """A child on that core, which ends when we do. Raises OSError."""
     return await asyncio.create_subprocess_exec(

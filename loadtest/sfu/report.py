@@ -14,6 +14,7 @@ from loadtest.sfu.scenario import LEAST_RATIO, Scenario
 JOIN_P50_MS, JOIN_P99_MS, STORM_P99_MS = 60.0, 150.0, 400.0
 # Beyond these the generator, not the SFU, may be what was measured.
 BUSY_PERCENT = 85.0
+PROFILED = 30  # functions shown of a profile
 LATE_MS = 5.0
 GROWTH = 1.05  # of memory from the last mark but one to the last, when all caches are full: more than this is a leak
 
@@ -190,6 +191,13 @@ def _scenario(it: Comparison) -> str:
     text = _columns(rows)
     if it.ratio is not None:
         text += f"\nratio {it.ratio:.2f} ({', '.join(f'{value:.2f}' for value in it.ratios)})"
+    if it.ours and it.ours[-1].profile:
+        rows = [["own %", "with callees %", "function"]]
+        rows += [
+            [f"{row.own:.1f}", f"{row.cumulative:.1f}", row.function]
+            for row in it.ours[-1].profile[:PROFILED]
+        ]
+        text += "\n" + "\n".join("  ".join([row[0].rjust(6), row[1].rjust(14), row[2]]) for row in rows)
     return text
 
 
@@ -211,6 +219,7 @@ def _joins(runs: Sequence[Joins]) -> str:
 def _warnings(report: Report) -> list[str]:
     found = []
     for it in report.comparisons:
+        found += _differences(it)
         for figures in (*it.ours, *it.theirs):
             where = f"{figures.target}, {figures.scenario}"
             if figures.generator_percent > BUSY_PERCENT:
@@ -225,6 +234,20 @@ def _warnings(report: Report) -> list[str]:
                 found.append(f"{where}: {figures.unauthentic} packets were not authentic")
             if figures.target == "visavis" and figures.drops:
                 found.append(f"{where}: dropped by the SFU: {figures.drops}")
+    return found
+
+
+def _differences(it: Comparison) -> list[str]:
+    """What was not the same on both sides, so that the ratio can be judged."""
+    if not it.theirs:
+        return []
+    ours, theirs = it.ours[-1], it.theirs[-1]
+    found = []
+    for one, other in ((ours, theirs), (theirs, ours)):
+        if missing := sorted(set(other.extensions) - set(one.extensions)):
+            found.append(f"{it.scenario.name}: {one.target} did not take {', '.join(missing)}")
+    if ours.profiles != theirs.profiles:
+        found.append(f"{it.scenario.name}: SRTP differs, {ours.profiles} and {theirs.profiles}")
     return found
 
 

@@ -133,6 +133,18 @@ def test_a_generator_that_was_the_bottleneck_is_told() -> None:
     assert "note:" not in show(Report((Comparison(CALLS, (figures(),)),)))
 
 
+def test_what_the_two_sides_do_not_share_is_told() -> None:
+    same = Comparison(
+        CALLS, (replace(figures(), extensions=("a", "b")),), (replace(figures("janus"), extensions=("a",)),)
+    )
+    text = show(Report((same,)))
+    assert "note: calls: janus did not take b" in text and "visavis did not take" not in text
+    other = Comparison(
+        CALLS, (replace(figures(), profiles=("X",)),), (replace(figures("janus"), profiles=("Y",)),)
+    )
+    assert "SRTP differs" in show(Report((other,)))
+
+
 def test_loss_is_what_was_sent_between_two_samples_and_did_not_come() -> None:
     span = Span(stream=1, first=100, last=200, first_count=50, last_count=148)
     assert (span.sent, span.lost) == (100, 2)

@@ -190,6 +190,26 @@ class _Stream(asyncio.Protocol):
         self.transport.write(len(data).to_bytes(2, "big") + data)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A path that the client has left without closing it; what comes over it is still his."""
+
+    transport: asyncio.DatagramTransport | None
+    stream: _Stream | None
+
+    def send(self, data: bytes) -> None:
+        if self.stream is not None:
+            self.stream.send(data)
+        elif self.transport is not None:
+            self.transport.sendto(data)
+
+    def close(self) -> None:
+        if self.stream is not None and self.stream.transport is not None:
+            self.stream.transport.close()
+        if self.transport is not None:
+            self.transport.close()
+
+
 class _Link:
     """The duck-typed ICE transport of the client's RTCDtlsTransport."""
 
@@ -272,6 +292,12 @@ class Client(asyncio.DatagramProtocol):
                 lambda: self, remote_addr=(host, self.server.port)
             )
 
+    def leave_open(self) -> Left:
+        """Go on without what it sends over, and without closing it."""
+        left = Left(self._transport, self.stream)
+        self._transport = self.stream = None
+        return left
+
     def hang_up(self) -> None:
         """Close what it sends over."""
         if self._transport is not None:
@@ -340,6 +366,11 @@ class Client(asyncio.DatagramProtocol):
         else:
             assert self._transport is not None
             self._transport.sendto(data)
+
+    def write(self, data: bytes) -> None:
+        """As it is, without a frame around it (TCP)."""
+        assert self.stream is not None and self.stream.transport is not None
+        self.stream.transport.write(data)
 
     def protect(self, packet: bytes) -> bytes:
         return bytes(self.dtls._tx_srtp.protect(packet))

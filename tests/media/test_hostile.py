@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import socket
@@ -21,6 +22,9 @@ REASONS = {
     "srtp_no_context", "stun_integrity", "stun_limited", "stun_malformed", "stun_no_username", "stun_not_a_check",
     "stun_unknown_ufrag", "srtp_replay_old", "rtp_too_late", "rtcp_srtp_replay_old", "rtcp_srtp_malformed",
 }  # fmt: skip
+
+
+BROKEN = {"tcp_not_a_check", "tcp_garbage", "tcp_frame_too_long"}  # streams that are no frames of ours
 
 
 def nonsense(seed: int, known: list[bytes]) -> list[bytes]:
@@ -165,3 +169,31 @@ async def test_someone_elses_ssrc_and_mid_change_nothing(world: World) -> None:
     await world.until(lambda: world.server.counters().drops.get("rtp_unknown_ssrc", 0) == 1)
     await works(ann, zoe, 60)
     assert not any(p.payload == b"forged" for p in zoe.rtp)  # zoe has one slot and ann is in it
+
+
+async def test_nonsense_over_tcp(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Raw and framed, from strangers and from a peer: connections end by name, and nobody else notices."""
+    ann, zoe = await pair(world)
+    rogue = await world.join("rogue", tcp=True)
+    chance = random.Random(8)
+    known = [rogue.protect(rtp(5, VP8_PT, 1, 1, b"y" * 30, mid="1")), zoe.offer().encode()[:500]]
+    with caplog.at_level(logging.WARNING):
+        for count, data in enumerate(nonsense(9, known)[::6]):
+            framed = len(data).to_bytes(2, "big") + data if chance.random() < 0.7 else data
+            with socket.create_connection(("127.0.0.1", world.server.port), timeout=5) as stranger:
+                stranger.sendall(framed)
+            await asyncio.sleep(0)
+            if rogue.stream is None or rogue.stream.transport is None or rogue.stream.transport.is_closing():
+                await rogue.open(tcp=True)
+                await rogue.check()
+            if not (data and 20 <= data[0] < 64):  # a DTLS alert may well end his own session
+                rogue.write(framed)
+            if count % 50 == 0:
+                await works(ann, zoe, 10 + count // 50)
+    await works(ann, zoe, 500)
+    drops = world.server.counters().drops.keys()
+    assert drops <= REASONS | {"tcp_too_many_of_source", "send_failed"} | BROKEN
+    assert drops >= BROKEN
+    assert {e.participant_id for e in world.all(PeerClosed)} <= {"rogue"}
+    await world.until(lambda: world.server.counters().tcp_connections <= 1)
+    assert caplog.records == []

@@ -20,7 +20,7 @@ from media.rtp import MAX_DATAGRAM, ParseError
 from media.tcp import Frames, SlowReader, TcpPath
 from tests.media.client import KEYFRAME, OPUS_PT, VP8_PT, Client, caller, rtp
 from tests.media.conftest import MakeWorld, World
-from tests.media.test_server import picture, shown, speak
+from tests.media.test_server import AUDIO, picture, shown, speak
 
 FIRST = st.one_of(st.integers(0, 3), st.integers(20, 63), st.integers(128, 191))
 FRAME = st.builds(lambda first, rest: bytes((first,)) + rest, FIRST, st.binary(max_size=300))
@@ -153,35 +153,61 @@ async def test_a_peer_that_is_let_go_hears_it_and_is_hung_up(world: World) -> No
 
 
 async def test_from_udp_to_tcp_and_back_without_a_word_of_signalling(world: World) -> None:
-    """Each move is a nominated check; what comes late over the path left behind does not lead back."""
+    """Each move is a nominated check; what comes late over the path left behind is used, and does not lead back."""
     ann, zoe = await world.join("ann"), await world.join("zoe")
     speak(ann, 1)
     speak(zoe, 1)
     await shown(world, ann, "zoe")
-    sequence = 2
-
-    async def both_ways() -> None:
-        nonlocal sequence
-        sequence += 1
-        speak(ann, sequence)
-        speak(zoe, sequence)
-        said = b"opus-%d" % sequence
-        await zoe.until(lambda: any(p.payload == said for p in zoe.rtp))
-        await ann.until(lambda: any(p.payload == said for p in ann.rtp))
-
-    await both_ways()
-    late = ann._transport
-    assert late is not None
-    ann._transport = None  # still open, and not to be closed by the move
-    for tcp in (True, False, True, True, False):
+    await shown(world, zoe, "ann")
+    for sequence, tcp in enumerate((True, False, False, True, True, False), 2):
+        former = ann.leave_open()
         await ann.open(tcp=tcp)
         await ann.check(nominate=False)
         await ann.check()
-        late.sendto(ann.protect(rtp(1297, OPUS_PT, 1000 + sequence, 0, b"late", mid="0")))
-        await both_ways()
-    late.close()
+        former.send(
+            ann.protect(rtp(AUDIO + sum(b"ann"), OPUS_PT, sequence, 960 * sequence, b"late", mid="0"))
+        )
+        await zoe.until(lambda n=sequence: sum(p.payload == b"late" for p in zoe.rtp) == n - 1)  # type: ignore[misc]
+        former.close()
+        speak(zoe, sequence)
+        await ann.until(lambda n=sequence: any(p.payload == b"opus-%d" % n for p in ann.rtp))  # type: ignore[misc]
     assert world.all(PeerLeft) == [] and world.all(PeerClosed) == []
     assert world.server.counters().drops.get("send_failed", 0) == 0
+
+
+async def test_ice_restart_from_udp_to_tcp(world: World) -> None:
+    ann, zoe = await world.join("ann"), await world.join("zoe")
+    speak(ann, 1)
+    await shown(world, zoe, "ann")
+    ann.ufrag = "restart1"
+    await ann.join()
+    await ann.open(tcp=True)
+    await ann.check()
+    speak(ann, 2)
+    await zoe.until(lambda: any(p.payload == b"opus-2" for p in zoe.rtp))
+    assert world.all(PeerClosed) == [] and world.server.counters().tcp_connections == 1
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_only_authenticated_checks_are_consent(make_world: MakeWorld, tcp: bool) -> None:
+    """RFC 7675 for a lite agent: it asks for no consent itself, but sends no longer than checks with the right
+    password come; over whichever path of the peer."""
+    world = await make_world(ice_timeout_seconds=1.0, stun_failures_burst=1000.0)
+    ann = await world.join("ann", tcp=tcp)
+    started = asyncio.get_running_loop().time()
+    first = ann.leave_open()
+    await ann.open(tcp=not tcp)
+    while asyncio.get_running_loop().time() < started + 2:  # checks over a second path, never nominated
+        await ann.check(nominate=False)
+        await asyncio.sleep(0.1)
+    assert world.all(PeerClosed) == []
+    while not world.all(PeerClosed):
+        with pytest.raises((TimeoutError, AssertionError)):
+            async with asyncio.timeout(0.1):
+                await ann.check(password="wrong" * 5)
+        assert asyncio.get_running_loop().time() < started + 10
+    assert world.all(PeerClosed)[0].reason is LeaveReason.ICE_TIMEOUT
+    first.close()
 
 
 async def test_the_end_of_a_connection_is_not_the_end_of_its_peer(make_world: MakeWorld) -> None:

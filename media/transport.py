@@ -19,6 +19,8 @@ from media.tally import Tally
 from media.tcp import Read, SlowReader, TcpPath, TcpPort
 from media.wire import DtlsSession, DtlsState, Identity
 
+_APPLICATION_DATA = 23  # content type of a DTLS record: data channels
+
 
 class Transport:
     """Knows which peer a datagram belongs to. Everything unauthenticated is limited per source or per peer."""
@@ -265,7 +267,9 @@ class Transport:
             else:
                 self._socket.sendto(data, address)
         except SlowReader:
-            if self._tcp is not None:
+            if data[0] == _APPLICATION_DATA:
+                self._tally.drop("tcp_slow_reader")  # SCTP repeats it
+            elif self._tcp is not None:
                 self._tcp.drop(address, "tcp_stuck")
             return False
         except BlockingIOError:

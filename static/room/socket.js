@@ -21,6 +21,12 @@ const OPEN_WITHIN = 10_000;
  * }} Listener
  */
 
+/** The room token and the names for TURN, which begin with their expiry in seconds, are good for a while. @param {Ticket} ticket */
+function fresh(ticket) {
+  const names = ticket.ice_servers.map(({ username }) => Number.parseInt(username ?? "", 10) * 1000);
+  return Math.min(Date.parse(ticket.expires_at), ...names.filter(Number.isFinite)) >= serverNow() + 30_000;
+}
+
 export class RoomSocket {
   /** @type {WebSocket|null} */ #socket = null;
   /** @type {Ticket|null} */ #ticket = null;
@@ -50,9 +56,9 @@ export class RoomSocket {
     return this.#socket?.readyState === WebSocket.OPEN && this.#attempt === 0;
   }
 
-  /** Addresses and credentials of TURN; they are good for as long as the room token. @returns {Promise<RTCIceServer[]>} */
+  /** Addresses of TURN, with credentials that are still good for a while. @returns {Promise<RTCIceServer[]>} */
   async servers() {
-    if (this.#ticket === null || Date.parse(this.#ticket.expires_at) < serverNow() + 30_000) {
+    if (this.#ticket === null || !fresh(this.#ticket)) {
       try {
         this.#ticket = await this.#ask();
       } catch {
@@ -67,7 +73,7 @@ export class RoomSocket {
     this.#opening = true;
     window.clearTimeout(this.#timer);
     try {
-      if (this.#ticket === null || Date.parse(this.#ticket.expires_at) < serverNow() + 30_000) {
+      if (this.#ticket === null || !fresh(this.#ticket)) {
         this.#ticket = await this.#ask();
       }
     } catch (error) {

@@ -246,3 +246,56 @@ def test_what_ffmpeg_offers_when_it_sends_only_a_picture() -> None:
     assert not any(line.startswith("a=extmap:") for line in video)
     # It takes the first candidate, and knows only UDP.
     assert next(line for line in video if line.startswith("a=candidate:")).split()[2] == "udp"
+
+
+OBS = (
+    """v=0
+o=rtc 3096374318 0 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+a=group:LS 0 1
+a=msid-semantic:WMS *
+a=ice-options:ice2,trickle
+a=fingerprint:sha-256 """
+    + ":".join(["AB"] * 32)
+    + """
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=mid:0
+a=sendonly
+a=ssrc:1286014193 cname:9UnLLtXEvXb1x5zQ
+a=ssrc:1286014193 msid:mhmeVoP2zvsTmqfD mhmeVoP2zvsTmqfD-audio
+a=msid:mhmeVoP2zvsTmqfD mhmeVoP2zvsTmqfD-audio
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1
+a=setup:actpass
+a=ice-ufrag:LmBa
+a=ice-pwd:tBmDUxnkR9cFCVBLGPyEWE
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+a=mid:1
+a=sendonly
+a=ssrc:1286014194 cname:9UnLLtXEvXb1x5zQ
+a=msid:mhmeVoP2zvsTmqfD mhmeVoP2zvsTmqfD-video
+a=rtcp-mux
+a=rtpmap:96 H264/90000
+a=rtcp-fb:96 nack
+a=rtcp-fb:96 nack pli
+a=rtcp-fb:96 goog-remb
+a=fmtp:96 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1
+a=setup:actpass
+a=ice-ufrag:LmBa
+a=ice-pwd:tBmDUxnkR9cFCVBLGPyEWE
+"""
+)
+
+
+def test_what_obs_offers() -> None:
+    """Fingerprint for the whole session, two bundled m-lines with SSRCs and no header extension."""
+    text = answer(OBS)
+    assert "a=group:BUNDLE 0 1\r\n" in text
+    assert {"a=recvonly", "a=setup:passive", "a=rtpmap:111 opus/48000/2"} <= set(section_of(text, "0"))
+    video = section_of(text, "1")
+    assert {"a=recvonly", "a=rtpmap:96 H264/90000", "a=rtcp-fb:96 nack pli"} <= set(video)

@@ -13,6 +13,7 @@ from signaling.messages import (
     Layers,
     Outbound,
     Paused,
+    Presence,
     Quality,
     SessionCard,
     Slots,
@@ -20,7 +21,7 @@ from signaling.messages import (
     Source,
     Speaking,
 )
-from signaling.rooms import Effects, LeaveMedia, Room, Tell
+from signaling.rooms import Door, Effects, LeaveMedia, Room, Tell
 
 ADA, BEN = uuid4(), uuid4()
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -102,3 +103,40 @@ def test_everybody_hears_who_speaks_and_nobody_twice() -> None:
     # The last one's media end: an SFU without anybody in the room says nothing more.
     room, effects = rooms.media_seen(room, "b", False)
     assert Tell("a", Speaking(None)) in effects and room.speaker is None
+
+
+def participant_of(room: Room, user: UUID) -> tuple[Presence, bool, bool]:
+    found = next(p for p in rooms.participants(room) if p.user_id == user)
+    return found.state, found.audio, found.video
+
+
+def test_who_publishes_beside_the_socket_is_present_by_either() -> None:
+    room = rooms.opened(CARD, [(ADA, "Ada", "mentor"), (BEN, "Ben", "mentee")])
+    room, _ = rooms.walk_in(room, ADA, Door("obs", True, audio=True, video=True))
+    assert participant_of(room, ADA) == (Presence.AWAY, False, False)  # nothing flows yet
+    room, _ = rooms.media_seen(room, "obs", True)
+    assert participant_of(room, ADA) == (Presence.PRESENT, True, True)
+    room, _, _ = rooms.sit(room, ADA, "a", None)
+    room, _ = rooms.leave(room, "a")
+    assert participant_of(room, ADA) == (Presence.PRESENT, True, True) and not room.empty
+    room, _, _ = rooms.sit(room, ADA, "a", None)
+    room, _ = rooms.media_closed(room, "obs")
+    assert participant_of(room, ADA) == (Presence.CONNECTED, False, False)
+
+
+def test_a_person_publishes_once_and_watches_as_often_as_allowed() -> None:
+    room = rooms.opened(CARD, [(ADA, "Ada", "mentor"), (BEN, "Ben", "mentee")])
+    for peer in ("tv", "wall"):
+        room, effects = rooms.walk_in(room, ADA, Door(peer, False))
+        assert effects == ()
+    room, effects = rooms.walk_in(room, ADA, Door("obs", True))
+    assert effects == ()
+    room, effects = rooms.walk_in(room, ADA, Door("obs again", True))
+    assert effects == (LeaveMedia("obs", LeaveReason.REPLACED),)
+
+
+def test_nobody_is_forgotten_behind_a_door_when_the_room_ends() -> None:
+    room = both_seated()
+    room, _ = rooms.walk_in(room, BEN, Door("obs", True))
+    for step in (rooms.drained(room), rooms.session_over(room, "settled", "completed")):
+        assert {e.peer_id for e in step[1] if isinstance(e, LeaveMedia)} == {"a", "b", "obs"}

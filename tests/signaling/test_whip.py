@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from av import VideoFrame
 
+from server.sessions import store as sessions
 from server.settings import Settings, Turn
 from tests.media.client import offer, section
 from tests.signaling.conftest import Stage, until
@@ -204,6 +205,16 @@ async def test_nobody_is_left_in_a_room_that_closes(stage: Stage, mentor: Caller
     await until(lambda: stage.signaling.counters.presence_written == 2)
     refused = await mentor.whip()
     assert (refused.status, refused.json["code"]) == (401, "room_token_expired")
+
+
+async def test_a_cancelled_session_has_no_doors(stage: Stage, mentor: Caller, camera: Foreigner) -> None:
+    await publish(camera, mentor)
+    await until(lambda: stage.signaling.counters.presence_written == 1)
+    async with stage.world.ctx.pool.acquire() as conn:
+        await sessions.cancel(conn, stage.session_id, stage.world.clock.now())
+    await until(lambda: stage.signaling.counters.presence_written == 2)
+    for refused in (await mentor.whip(), await mentor.whep()):
+        assert (refused.status, refused.json["code"]) == (409, "session_over")
 
 
 async def test_a_player_may_choose_whom_it_shows(

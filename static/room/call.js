@@ -118,6 +118,7 @@ export class Call {
     try {
       await this.#negotiate({ iceRestart: true });
     } catch {
+      this.#restarted = -Infinity;
       if (!this.#closed && this.#pc.signalingState !== "stable") await this.#pc.setLocalDescription({ type: "rollback" });
     }
   }

@@ -4,6 +4,7 @@
 import { call as api } from "../js/api.js";
 import { all, find, need, serverNow } from "../js/dom.js";
 import { toast } from "../js/toast.js";
+import { stayAwake } from "./awake.js";
 import { Call } from "./call.js";
 import { Chat } from "./chat.js";
 import { choosers, help } from "./devices.js";
@@ -123,7 +124,7 @@ class Room {
     this.#panel(!PHONE.matches);
     this.#clock();
     const timer = window.setInterval(() => this.#clock(), 1000);
-    this.#timers.push(() => window.clearInterval(timer));
+    this.#timers.push(() => window.clearInterval(timer), stayAwake());
     void this.#grid.speaker(this.#media.wishes.speaker);
     this.#mediaChanged();
     need("[data-testid=mute]", HTMLButtonElement, this.#view).focus();

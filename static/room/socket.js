@@ -10,6 +10,7 @@ import { afterClose } from "./protocol.js";
 const PING_EVERY = 10_000;
 const SILENCE = 25_000; // nothing heard for so long: the socket is dead, whatever the browser thinks
 const OPEN_WITHIN = 10_000;
+const PROOF = 2000; // milliseconds for a socket to show that it has survived a change of networks
 
 /**
  * @typedef {{room_token: string, ws_url: string, ice_servers: RTCIceServer[], expires_at: string}} Ticket
@@ -131,8 +132,15 @@ export class RoomSocket {
   /** Try now rather than later: the network came back, or the person asks for it. */
   hurry = () => {
     if (this.#stopped) return;
-    if (this.#socket === null) void this.open();
-    else if (performance.now() - this.#heard > 3000) this.#drop(this.#socket);
+    const socket = this.#socket, heard = this.#heard;
+    if (socket === null) void this.open();
+    else if (performance.now() - heard > PROOF) this.#drop(socket);
+    else if (this.send({ type: "ping", t: Math.round(performance.now()) })) {
+      // It was alive a moment ago, perhaps on the network that is gone.
+      window.setTimeout(() => {
+        if (this.#socket === socket && this.#heard === heard) this.#drop(socket);
+      }, PROOF);
+    }
   };
 
   /** Say goodbye and close for good. */

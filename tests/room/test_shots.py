@@ -133,6 +133,9 @@ async def test_what_can_happen_in_a_call_fits(stage: Stage) -> None:
         await shoot_all(ben, "screen")
         await ben.page.get_by_test_id("chat-toggle").click()
         await ben.page.screenshot(path=ARTIFACTS / "screen-chat.png", animations="disabled")
+        await ben.page.set_viewport_size(SIDEWAYS)  # type: ignore[arg-type]
+        await ben.page.screenshot(path=ARTIFACTS / "chat-sideways.png", animations="disabled")
+        await ben.page.set_viewport_size(SIZES["desk"])  # type: ignore[arg-type]
         await ben.page.get_by_test_id("chat-close").click()
         await ben.page.get_by_test_id("quality-button").click()
         await ben.page.screenshot(path=ARTIFACTS / "quality.png", animations="disabled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any, ClassVar
 
 import pytest
 
@@ -138,12 +139,17 @@ async def test_draining_says_so(stage: Stage) -> None:
 
 
 class Voice(MediaClient):
-    """A person's media: offers on the room socket, then really does ICE, DTLS and SRTP with the SFU."""
+    """A person's media: offers on the room socket, then really does ICE, DTLS and SRTP with the SFU.
+
+    ``sources`` is what its offers say of its m-lines.
+    """
 
     talker: Talker
 
+    sources: ClassVar[dict[str, str]] = {}
+
     async def join(self) -> str:
-        await self.talker.send(type="offer", id="o", sdp=self.offer())
+        await self.talker.send(type="offer", id="o", sdp=self.offer(), sources=self.sources)
         self.answer = (await self.talker.wait("answer", id="o"))["sdp"]
         return self.answer
 
@@ -154,10 +160,16 @@ class Voice(MediaClient):
             await asyncio.sleep(0.02 if n else 0)
 
 
-async def voice(stage: Stage, talker: Talker) -> Voice:
+class Presenter(Voice):
+    """Shows a screen where others show their face."""
+
+    sources: ClassVar[dict[str, str]] = {"0": "microphone", "1": "screen"}
+
+
+async def voice(stage: Stage, talker: Talker, kind: type[Voice] = Voice) -> Voice:
     media = stage.world.app[MEDIA]
     plain = caller(media, "unused")
-    client = Voice(media, plain.room, plain.participant, plain.peer, plain.sections)
+    client = kind(media, plain.room, plain.participant, plain.peer, plain.sections)
     client.talker = talker
     await client.connect()
     await client.speak()
@@ -186,6 +198,41 @@ async def test_present_is_what_the_sfu_sees(stage: Stage) -> None:
     assert before <= ben_was["joined_at"] <= ben_was["left_at"] <= stage.world.clock.now()
     assert ada_is["left_at"] is None
     for client in (adas, bens):
+        await client.close()
+
+
+async def test_slots_say_what_they_show_and_lines_are_judged(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "JUDGE_EVERY", 0.1)
+    ada, _ = await stage.enter(stage.mentor)
+    ben, _ = await stage.enter(stage.mentee)
+    clients = [await voice(stage, ben, Presenter), await voice(stage, ada)]
+    shown: dict[str, Any] = {}
+    while shown.get("3") != (str(stage.mentee.id), "screen"):
+        shown = {s["mid"]: (s["user_id"], s["source"]) for s in (await ada.wait("slots"))["slots"]}
+    assert shown["2"] == (str(stage.mentee.id), "microphone")
+    judged = await ada.wait("quality")
+    assert judged["score"] in range(1, 6) and judged["cause"] in (None, "uplink", "downlink", "server")
+    for client in clients:
+        await client.close()
+
+
+async def test_a_slot_that_is_not_shown_gets_nothing(stage: Stage) -> None:
+    """Wanted 0 lines: nobody needs the sender's picture, and the sender hears so; wanted again, it is on at once."""
+    ada, _ = await stage.enter(stage.mentor)
+    ben, _ = await stage.enter(stage.mentee)
+    bens, adas = await voice(stage, ben), await voice(stage, ada)
+    await ada.wait("slots")
+    await ada.send(type="want", slots=[{"mid": "3", "height": 0}, {"mid": "no-such-slot", "height": 90}])
+    told = asyncio.create_task(ben.wait("layers"))
+    while not told.done():  # who falls silent is no longer in the room
+        await bens.speak()
+        await adas.speak()
+    assert (await told) == {"type": "layers", "mid": "1", "rids": []}
+    await ada.send(type="want", slots=[{"mid": "3", "height": None}])
+    assert (await ben.wait("layers"))["rids"] == [""]
+    for client in (bens, adas):
         await client.close()
 
 

@@ -61,6 +61,17 @@ async def test_an_aiortc_broadcast_is_decoded_by_an_aiortc_viewer(
         assert not world.server.counters().drops.get("rtp_unknown_ssrc")
 
 
+async def test_the_codec_of_most_encoders_arrives_too(world: World) -> None:
+    async with foreigner() as camera, foreigner() as screen:
+        camera.send()
+        camera.prefer("video/H264")
+        await camera.negotiate(way_in(world, "ann", Publish()), waiting)
+        screen.receive()
+        await screen.negotiate(way_in(world, "zoe", Follow()))
+        await screen.watch()
+        assert isinstance(screen.last["video"], VideoFrame)
+
+
 def follower(world: World, participant: str, whom: str | None) -> Client:
     client = caller(world.server, participant, peer=f"{participant}-screen", slots=1)
     client.purpose = Follow(whom)

@@ -29,6 +29,7 @@ PATIENCE = 10.0  # seconds to start; normally a quarter of one
 @dataclass(frozen=True, slots=True)
 class Coturn:
     port: int
+    tls_port: int = 0  # 0 without a certificate
 
     def urls(self, transport: str) -> tuple[str, ...]:
         return (f"turn:127.0.0.1:{self.port}?transport={transport}",)
@@ -39,14 +40,21 @@ class Coturn:
 
 
 @contextlib.asynccontextmanager
-async def running_coturn() -> AsyncIterator[Coturn]:
-    """Start it, wait until it relays, stop it."""
+async def running_coturn(certificate: tuple[Path, Path] | None = None) -> AsyncIterator[Coturn]:
+    """Start it, with TLS where a (certificate, key) is given, wait until it relays, stop it."""
     assert TURNSERVER is not None
     directory = Path(tempfile.mkdtemp(prefix="visavis-coturn-"))
-    coturn = Coturn(free_port())
+    coturn = Coturn(free_port(), free_port() if certificate else 0)
+    tls = ["--no-tls"]
+    if certificate:
+        tls = [
+            f"--tls-listening-port={coturn.tls_port}",
+            f"--cert={certificate[0]}",
+            f"--pkey={certificate[1]}",
+        ]
     with (directory / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            TURNSERVER, "-n", "--no-cli", "--no-tls", "--no-dtls", "--no-rfc5780", "--log-file=stdout",
+            TURNSERVER, "-n", "--no-cli", *tls, "--no-dtls", "--no-rfc5780", "--log-file=stdout",
             f"--listening-port={coturn.port}", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1",
             "--use-auth-secret", f"--static-auth-secret={SECRET}", "--realm=visavis.test",
             "--allow-loopback-peers", "--relay-threads=1",

@@ -13,6 +13,7 @@ from aiortc import (
     AudioStreamTrack,
     MediaStreamTrack,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCSessionDescription,
     VideoStreamTrack,
 )
@@ -53,6 +54,13 @@ class Foreigner:
         """By default one of each kind: silence and a test picture."""
         for track in tracks or (AudioStreamTrack(), VideoStreamTrack()):
             self.pc.addTransceiver(track, direction="sendonly")
+
+    def prefer(self, codec: str) -> None:
+        """Offer this video codec alone, e.g. "video/H264"."""
+        capable = RTCRtpSender.getCapabilities("video")
+        for transceiver in self.pc.getTransceivers():
+            if transceiver.kind == "video":
+                transceiver.setCodecPreferences([c for c in capable.codecs if c.mimeType == codec])
 
     def receive(self, *kinds: str) -> None:
         @self.pc.on("track")

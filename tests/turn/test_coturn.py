@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from playwright.async_api import Browser
 
 from server.doctor import Level, examine
@@ -106,6 +111,47 @@ async def test_a_browser_with_a_wrong_credential_gets_no_relay(
             )
             assert found["candidates"] == []
             assert 401 in found["errors"]
+
+
+def certificate_for(name: str, directory: Path) -> tuple[Path, Path]:
+    """One that a strict client believes, if it is told to trust it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    usage = x509.KeyUsage(
+        True, False, False, False, False, True, True, False, False
+    )  # signs messages and certificates
+    built = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(identifier, critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    paths = directory / "certificate.pem", directory / "key.pem"
+    paths[0].write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    paths[1].write_bytes(key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain))
+    return paths
+
+
+async def test_a_relay_over_tls_must_be_who_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = certificate_for("localhost", tmp_path)
+    async with running_coturn(paths) as coturn:
+        (server,) = ice_servers(coturn.turn(), "somebody", datetime.now(UTC))
+        url = f"turns:localhost:{coturn.tls_port}"
+        distrusted = await probe(url, server, 5)
+        assert distrusted is not None and "certificate" in distrusted
+        monkeypatch.setenv("SSL_CERT_FILE", str(paths[0]))
+        assert await probe(url, server, 5) is None
+        misnamed = await probe(url.replace("localhost", "127.0.0.1"), server, 5)
+        assert misnamed is not None and "certificate" in misnamed
 
 
 async def test_the_doctor_asks_the_relay(environ: dict[str, str], coturn: Coturn) -> None:

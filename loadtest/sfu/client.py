@@ -26,7 +26,7 @@ from media import rtcp, wire
 from media.rtp import HEADER, ONE_BYTE, TRANSPORT_CC, ParseError, parse_extensions, parse_payload
 from media.wire import context_of
 
-READ_NS = 20_000_000  # how often a connected socket is read; arrival is timed by the kernel, whenever we read
+READ_NS = 30_000_000  # how often a connected socket is read; arrival is timed by the kernel, whenever we read
 FEEDBACK_NS = 62_500_000  # Chromium sends about 16 a second
 ALWAYS_CLEAR = 4  # the first packets of each stream are decrypted whatever the sample
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -14,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from loadtest.options import LoadError
 from loadtest.sfu import janus
 from loadtest.sfu.joins import MARKS, Mark, cycles, joins
-from loadtest.sfu.measure import run
+from loadtest.sfu.measure import Figures, run
 from loadtest.sfu.process import Cores
 from loadtest.sfu.report import Comparison, Report, brief, show
 from loadtest.sfu.scenario import QUICK, SCENARIOS, Scenario
@@ -67,7 +68,7 @@ def _names(words: argparse.Namespace) -> tuple[str, ...]:
 
 
 def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
-    """Run, print, and return the exit code. Raises LoadError when a run breaks."""
+    """Run, print, and return the exit code: 1 if a run broke."""
     names = _names(words)
     seconds, runs = (QUICK_SECONDS, 1) if words.quick else (words.seconds, words.runs)
     scenarios = [it for it in (QUICK if words.quick else SCENARIOS) if it.name in names]
@@ -81,44 +82,66 @@ def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
         notes.append(
             "there is one processor only: the SFU and the generator shared it, so nothing here is comparable"
         )
-    comparisons = tuple(_compare(it, peer, seconds, runs, cores, words.profile, say) for it in scenarios)
+    comparisons = []
+    for it in scenarios:
+        targets = ("visavis", "janus") if peer and it.compared else ("visavis",)
+        comparisons.append(_compare(it, targets, seconds, runs, cores, words.profile, say))
     found = []
+    broken: list[str] = []
     if JOINS in names:
         for _ in range(runs):
             say("joins: one after another, then all at once ...")
-            found.append(_apart(joins, cores, *((QUICK_ROOMS,) if words.quick else ())))
+            with _told("joins", broken, say):
+                found.append(_apart(joins, cores, *((QUICK_ROOMS,) if words.quick else ())))
     marks: list[Mark] = []
     if CYCLES in names:
         wanted = QUICK_MARKS if words.quick else MARKS
         say(f"cycles: {wanted[-1]:,} people come and go ...")
-        marks = _apart(cycles, cores, wanted)
-    report = Report(comparisons, tuple(found), tuple(marks), tuple(notes))
+        with _told("cycles", broken, say):
+            marks = _apart(cycles, cores, wanted)
+    report = Report(tuple(comparisons), tuple(found), tuple(marks), tuple(notes), tuple(broken))
     sys.stdout.write((json.dumps(report.as_json(), indent=2) if words.json else show(report)) + "\n")
-    return 0
+    return 1 if report.faults else 0
+
+
+@contextlib.contextmanager
+def _told(what: str, broken: list[str], say: Callable[[str], None]) -> Iterator[None]:
+    """A run that breaks is told and noted; the others go on."""
+    try:
+        yield
+    except LoadError as error:
+        broken.append(f"{what}: {error}")
+        say(f"  broke: {error}")
 
 
 def _compare(
     scenario: Scenario,
-    peer: bool,
+    targets: Sequence[str],
     seconds: float,
     runs: int,
     cores: Cores,
     profile: str | None,
     say: Callable[[str], None],
 ) -> Comparison:
-    """Ours and the peer's in turn, so that both meet the same machine."""
+    """The SFUs in turn, so that all meet the same machine. If one breaks, its neighbour's figures count for nothing."""
     say(f"{scenario.title} ({scenario.name}), {runs} of {seconds:g} s ...")
-    targets = ("visavis", "janus") if peer and scenario.compared else ("visavis",)
-    found = []
+    rounds: list[list[Figures]] = []
+    broken: list[str] = []
     for _ in range(runs):
+        found = []
         for target in targets:
-            profiler = profile if target == "visavis" else None
-            found.append(_apart(run, target, scenario, seconds, cores, profiler))
-            say(brief(found[-1]))
+            with _told(f"{scenario.name}, {target}", broken, say):
+                found.append(
+                    _apart(run, target, scenario, seconds, cores, profile if target == "visavis" else None)
+                )
+                say(brief(found[-1]))
+        if len(found) == len(targets):
+            rounds.append(found)
     return Comparison(
         scenario,
-        tuple(it for it in found if it.target == "visavis"),
-        tuple(it for it in found if it.target != "visavis"),
+        tuple(it[0] for it in rounds),
+        tuple(it[1] for it in rounds if len(targets) > 1),
+        tuple(broken),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
@@ -26,6 +26,7 @@ class Comparison:
     scenario: Scenario
     ours: tuple[Figures, ...]
     theirs: tuple[Figures, ...] = ()
+    broken: tuple[str, ...] = ()  # runs that did not come to an end, and why
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -48,7 +49,13 @@ class Report:
     comparisons: tuple[Comparison, ...] = ()
     joins: tuple[Joins, ...] = ()
     marks: tuple[Mark, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Everything that broke."""
+        return (*(text for it in self.comparisons for text in it.broken), *self.broken)
 
     def goals(self) -> list[tuple[str, float | None, float]]:
         """(what, measured, the goal it should not exceed), for everything that has a goal and was measured."""
@@ -58,7 +65,8 @@ class Report:
             if scenario.ratio_goal is not None and it.ratio is not None:
                 found.append((f"{scenario.title}: CPU per packet / Janus", it.ratio, scenario.ratio_goal))
             if scenario.p99_goal_ms is not None:
-                found.append((f"{scenario.title}: packets lost", float(sum(f.lost for f in it.ours)), 0.0))
+                lost = float(sum(f.lost for f in it.ours)) if it.ours else None
+                found.append((f"{scenario.title}: packets lost", lost, 0.0))
                 found.append(
                     (
                         f"{scenario.title}: delay p99, ms",
@@ -67,7 +75,7 @@ class Report:
                     )
                 )
             if scenario.memory_goal_kb is not None:
-                memory = median(f.memory_kb_per_participant for f in it.ours)
+                memory = middle(it.ours, "memory_kb_per_participant")
                 found.append(
                     (f"{scenario.title}: memory per participant, KB", memory, scenario.memory_goal_kb)
                 )
@@ -106,6 +114,7 @@ class Report:
             "cycles": [asdict(it) for it in self.marks],
             "goals": [{"what": what, "measured": value, "goal": goal} for what, value, goal in self.goals()],
             "notes": self.notes,
+            "broken": self.faults,
         }
 
 
@@ -164,7 +173,10 @@ def show(report: Report) -> str:
             [what, _cell(value, 2), f"{goal:g}", verdict(value, goal, what)] for what, value, goal in goals
         ]
         parts.append(_columns(rows))
-    parts += [f"note: {text}" for text in (*report.notes, *_warnings(report))]
+    notes = [f"note: {text}" for text in (*report.notes, *_warnings(report))]
+    notes += [f"broke: {text}" for text in report.faults]
+    if notes:
+        parts.append("\n".join(notes))
     return "\n\n".join(parts)
 
 

@@ -133,6 +133,16 @@ def test_a_generator_that_was_the_bottleneck_is_told() -> None:
     assert "note:" not in show(Report((Comparison(CALLS, (figures(),)),)))
 
 
+def test_a_scenario_that_broke_is_told_and_has_no_figures() -> None:
+    report = Report(
+        (Comparison(BY_NAME["crowd"], (), (), ("crowd, visavis: too much",)),), broken=("cycles: gone",)
+    )
+    assert report.faults == ("crowd, visavis: too much", "cycles: gone")
+    text = show(report)
+    assert "broke: crowd, visavis: too much" in text and "broke: cycles: gone" in text
+    assert {value for _, value, _ in report.goals()} == {None}
+
+
 def test_what_the_two_sides_do_not_share_is_told() -> None:
     same = Comparison(
         CALLS, (replace(figures(), extensions=("a", "b")),), (replace(figures("janus"), extensions=("a",)),)

@@ -16,6 +16,7 @@ from server.attendance import actions as attendance
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import NotFound
+from server.booking import actions as bookings
 from server.booking.model import Status
 from server.integrations.mail import DevInbox, Mailer
 from server.notifications.actions import deliver_due
@@ -71,6 +72,13 @@ JOBS: Mapping[str, Job] = {
         Job("session_status", EveryMinute(), "settle sessions that are over", 50, settle),
         Job(
             "no_show", EveryMinute(), "notice who is missing after the grace", 50, attendance.suspect_no_shows
+        ),
+        Job(
+            "booking_expiry",
+            EveryMinute(),
+            "put away holds, requests and proposals that nobody answered in time",
+            50,
+            bookings.expire_due,
         ),
         # Five minutes after midnight: sessions that ended before it are settled by then.
         Job("payroll", Monthly(CLOSING_DAY, 0, 5), "close the period and issue payslips", 600, close_payroll),

@@ -19,9 +19,12 @@ from server.base.store import StoredFact
 from server.booking.model import (
     BookingApproved,
     BookingCancelled,
+    BookingExpired,
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
+    MoveDeclined,
+    MoveProposed,
     Status,
     TokensHeld,
     TokensReleased,
@@ -31,7 +34,7 @@ from server.notifications.calendar import Method
 from server.notifications.model import Kind
 from server.notifications.texts import render
 from server.payroll.model import PayslipIssued
-from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished, SessionWithdrawn
+from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
 
 Reaction: TypeAlias = Callable[[Conn, Context, StoredFact], Awaitable[None]]
 
@@ -64,6 +67,45 @@ async def tell_moved(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     if meeting.status not in (Status.REJECTED, Status.CANCELLED):
         method = Method.REQUEST if moved.was_approved else None
         await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_RESCHEDULED, f"fact:{fact.id}", method=method)
+
+
+async def tell_proposed(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """The other side is asked, unless that is settled already."""
+    proposed = decode(MoveProposed, fact.data)
+    meeting = await load_meeting(conn, ctx, proposed.session_id, reason=proposed.reason)
+    if meeting.status not in (Status.REQUESTED, Status.APPROVED):
+        return
+    asked = "mentee" if proposed.proposed_by == proposed.mentor_id else "mentor"
+    values = {
+        "proposed_start": proposed.start,
+        "proposed_end": proposed.end,
+        "answer_by": proposed.expires_at,
+    }
+    await meeting.tell(conn, ctx, (asked,), Kind.MOVE_PROPOSED, f"fact:{fact.id}", values=values)
+
+
+async def tell_declined(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Who proposed another time learns that the old one stands; who took it back knows."""
+    declined = decode(MoveDeclined, fact.data)
+    if declined.declined_by == declined.proposed_by:
+        return
+    meeting = await load_meeting(conn, ctx, declined.session_id, reason=declined.reason)
+    if meeting.status not in (Status.REQUESTED, Status.APPROVED):
+        return
+    asker = "mentor" if declined.proposed_by == declined.mentor_id else "mentee"
+    values = {
+        "proposed_start": declined.proposed_start,
+        "proposed_end": declined.proposed_end,
+        "answered": declined.declined_by is not None,
+    }
+    await meeting.tell(conn, ctx, (asker,), Kind.MOVE_DECLINED, f"fact:{fact.id}", values=values)
+
+
+async def tell_expired(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both learn that the request has run out; the mentee that his tokens are back."""
+    expired = decode(BookingExpired, fact.data)
+    meeting = await load_meeting(conn, ctx, expired.session_id)
+    await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_EXPIRED, f"fact:{fact.id}")
 
 
 async def tell_cancelled(conn: Conn, ctx: Context, fact: StoredFact) -> None:
@@ -128,10 +170,12 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     BookingRejected.KIND: (tell_rejected,),
     BookingRescheduled.KIND: (tell_moved,),
     BookingCancelled.KIND: (tell_cancelled,),
+    BookingExpired.KIND: (tell_expired,),
+    MoveProposed.KIND: (tell_proposed,),
+    MoveDeclined.KIND: (tell_declined,),
     TokensReleased.KIND: (),
     SessionPublished.KIND: (),
     SessionMoved.KIND: (),
-    SessionWithdrawn.KIND: (),
     SessionCancelled.KIND: (),
     PersonJoined.KIND: (),
     PersonLeft.KIND: (),

@@ -134,26 +134,30 @@ async def _move_money(
     conn: Conn, ctx: Context, booking: Booking, outcome: Outcome, now: datetime
 ) -> tuple[int, int, int]:
     """(earning, fee, released) of the price: who came, and kept the time free for it, is paid."""
-    price = booking.price_tokens
     match outcome:
         case Outcome.COMPLETED | Outcome.MENTEE_NO_SHOW:
+            owed = booking.price_tokens if outcome is Outcome.COMPLETED else booking.no_show_fee
             parts = await ledger.settle_in(
                 conn,
                 session_id=booking.session_id,
                 mentor_id=booking.mentor_id,
                 mentee_id=booking.mentee_id,
-                price=price,
+                price=owed,
                 fee_percent=ctx.settings.platform_fee_percent,
                 now=now,
             )
-            return parts.earning, parts.fee, 0
+            return parts.earning, parts.fee, await _give_back(conn, booking, booking.price_tokens - owed, now)
         case Outcome.MENTOR_NO_SHOW | Outcome.BOTH_ABSENT:
-            await ledger.release_in(
-                conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=price, now=now
-            )
-            return 0, 0, price
+            return 0, 0, await _give_back(conn, booking, booking.price_tokens, now)
         case Outcome.CANCELLED:
             raise ValueError("cancelling a session settles it elsewhere")
+
+
+async def _give_back(conn: Conn, booking: Booking, amount: int, now: datetime) -> int:
+    await ledger.release_in(
+        conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=amount, now=now
+    )
+    return amount
 
 
 def _in_room(presences: Sequence[Presence], now: datetime) -> bool:

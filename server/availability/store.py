@@ -107,7 +107,7 @@ async def busy_of(
     rows = await conn.fetch(
         "SELECT mentor_id, extract(epoch FROM lower(during))::bigint AS start,"
         " extract(epoch FROM upper(during))::bigint AS stop FROM bookings"
-        " WHERE mentor_id = ANY($1::uuid[]) AND status IN ('requested', 'approved', 'held')"
+        " WHERE mentor_id = ANY($1::uuid[]) AND status IN ('hold', 'requested', 'approved', 'held')"
         " AND lower(during) < $3 AND upper(during) > $2 AND id IS DISTINCT FROM $4",
         mentors, frm, to, except_booking,
     )  # fmt: skip

@@ -20,12 +20,17 @@ from server.booking.model import (
     Booking,
     BookingApproved,
     BookingCancelled,
+    BookingExpired,
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
+    MoveDeclined,
+    MoveProposed,
     Party,
+    Proposal,
     Status,
     Step,
+    Terms,
     TokensHeld,
     TokensReleased,
 )
@@ -33,40 +38,6 @@ from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import Principal, Role, text_faults
 from server.people.store import lock_people
-
-
-async def book(
-    ctx: Context,
-    mentee_id: UUID,
-    *,
-    mentor_id: UUID,
-    start: datetime,
-    end: datetime,
-    topic: str = "",
-    note: str = "",
-) -> Booking:
-    """Ask for an open slot [start, end) and set its price aside.
-
-    Raises ``Invalid`` with all faults (a time that is no slot of the mentor's is one),
-    ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, ``Conflict("booking_conflict")`` with
-    ``conflicts``, ``Conflict("day_full")`` and ``InsufficientFunds("insufficient_tokens")``.
-    """
-
-    async def work(conn: Conn) -> Booking:
-        return await book_in(
-            conn,
-            mentee_id,
-            mentor_id=mentor_id,
-            start=start,
-            end=end,
-            topic=topic,
-            note=note,
-            now=ctx.clock.now(),
-        )
-
-    booking = await in_transaction(ctx.pool, work)
-    ctx.wake()
-    return booking
 
 
 async def book_in(
@@ -79,8 +50,15 @@ async def book_in(
     topic: str,
     note: str,
     now: datetime,
+    hold: bool = False,
+    series_id: UUID | None = None,
 ) -> Booking:
-    """`book` within a transaction."""
+    """Ask for an open slot [start, end) and set its price aside; ``hold`` only keeps the time for HOLD_FOR, unpaid.
+
+    Raises ``Invalid`` with all faults (a time that is no slot of the mentor's is one),
+    ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, ``Conflict("booking_conflict")`` with
+    ``conflicts``, ``Conflict("day_full")`` and the like, and ``InsufficientFunds("insufficient_tokens")``.
+    """
     faults = text_faults("topic", topic, longest=model.MAX_TOPIC)
     faults += text_faults("note", note, longest=model.MAX_NOTE, lines=True)
     faults += checks.time_faults(start, end, now)
@@ -93,18 +71,23 @@ async def book_in(
     if not mentor.published:
         raise NotFound("mentor_not_found", "There is no such mentor.")
     # A crowd that comes too late is turned away here, without queueing for the lock; what counts is the second look.
-    await checks.must_be_free(conn, mentor_id, mentee_id, start, end, asker=mentee_id)
+    await checks.must_be_free(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
     await lock_people(conn, (mentor_id, mentee_id))
-    await checks.must_be_open(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
+    for overdue in await store.expired(conn, now, (mentor_id, mentee_id)):
+        await expire_in(conn, overdue, now)  # what has run out is in nobody's way, whoever notices first
+    rules = await checks.must_be_open(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
+    terms = await store.terms_of(conn, mentor_id)
+    minutes = int((end - start).total_seconds()) // 60
+    identity = new_id()
     booking = Booking(
-        id=new_id(),
+        id=identity,
         session_id=new_id(),
         mentor_id=mentor_id,
         mentee_id=mentee_id,
         start=start,
         end=end,
-        status=Status.REQUESTED,
-        price_tokens=mentor.price_tokens,
+        status=Status.HOLD if hold else Status.REQUESTED,
+        price_tokens=model.price_of(mentor.price_tokens, rules.slot_minutes, minutes),
         topic=topic.strip(),
         note=note.strip(),
         is_reschedule=False,
@@ -116,32 +99,58 @@ async def book_in(
         updated_at=now,
         mentor_name=mentor.name,
         mentee_name=mentee.name,
+        expires_at=min(now + model.HOLD_FOR, start) if hold else model.answer_by(start, now),
+        free_until_hours=terms.free_until_hours,
+        late_fee_percent=terms.late_fee_percent,
+        no_show_fee_percent=terms.no_show_fee_percent,
+        series_id=series_id,
+        seat_group=identity,
     )
     if not await store.insert(conn, booking):
-        raise await checks.conflict(conn, mentor_id, mentee_id, start, end, asker=mentee_id)
-    await record(
-        conn,
-        BookingRequested(
-            booking.session_id, now, booking.id, mentor_id, mentee_id, start, end, booking.price_tokens, 0
-        ),
-    )
-    held = await ledger.hold_in(
-        conn, session_id=booking.session_id, mentee_id=mentee_id, amount=booking.price_tokens, now=now
-    )
-    if held is not None:
-        await record(conn, TokensHeld(booking.session_id, now, booking.id, mentee_id, held.amount))
+        raise await checks.conflict(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
+    if not hold:
+        await _pay(conn, booking, now)
     return booking
 
 
-async def approve_in(conn: Conn, actor_id: UUID, booking_id: UUID, now: datetime) -> Booking:
-    """The mentor agrees. Raises what `model.next_status` and `_step` raise."""
-    booking, status = await _step(conn, actor_id, booking_id, Step.APPROVE, now)
+async def confirm_in(conn: Conn, actor_id: UUID, booking_id: UUID, now: datetime) -> Booking:
+    """The mentee pays for the time that was kept. Raises ``Conflict("hold_expired")`` and what `book_in` raises for
+    money; without enough of it the hold stays."""
+    booking, status = await _step(conn, actor_id, booking_id, Step.CONFIRM, now)
+    await store.set_status(conn, booking_id, status, now, model.answer_by(booking.start, now))
+    confirmed = await booking_in(conn, booking_id)
+    await _pay(conn, confirmed, now)
+    return confirmed
+
+
+async def _pay(conn: Conn, booking: Booking, now: datetime) -> None:
+    await record(
+        conn,
+        BookingRequested(
+            booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
+            booking.price_tokens, booking.revision,
+        ),
+    )  # fmt: skip
+    held = await ledger.hold_in(
+        conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=booking.price_tokens, now=now
+    )
+    if held is not None:
+        await record(conn, TokensHeld(booking.session_id, now, booking.id, booking.mentee_id, held.amount))
+
+
+async def approve_in(conn: Conn, actor_id: UUID | None, booking_id: UUID, now: datetime) -> Booking:
+    """The mentor agrees (None: she agrees to whatever fits). Raises what `model.next_status` and `_step` raise."""
+    _, status = await _step(conn, actor_id, booking_id, Step.APPROVE, now)
     await store.set_status(conn, booking_id, status, now)
-    approved = await _again(conn, booking_id)
+    return await _approved(conn, booking_id, now)
+
+
+async def _approved(conn: Conn, booking_id: UUID, now: datetime) -> Booking:
+    approved = await booking_in(conn, booking_id)
     await record(
         conn,
         BookingApproved(
-            booking.session_id, now, booking_id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
+            approved.session_id, now, booking_id, approved.mentor_id, approved.mentee_id, approved.start, approved.end,
             approved.revision,
         ),
     )  # fmt: skip
@@ -153,7 +162,7 @@ async def reject_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, n
     reason = _reason(reason)
     booking, status = await _step(conn, actor_id, booking_id, Step.REJECT, now)
     await store.end(conn, booking_id, status, actor_id, reason, now)
-    rejected = await _again(conn, booking_id)
+    rejected = await booking_in(conn, booking_id)
     await record(
         conn,
         BookingRejected(
@@ -165,55 +174,215 @@ async def reject_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, n
     return rejected
 
 
-async def cancel_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime) -> Booking:
-    """Either side withdraws before the session begins; the mentee has his tokens back."""
+async def cancel_in(
+    conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime, fee_percent: int
+) -> Booking:
+    """Either side withdraws before the session begins; the mentee has his tokens back, less what a late cancellation
+    costs by the terms he booked under. ``fee_percent`` of that is the platform's."""
     reason = _reason(reason)
     booking, status = await _step(conn, actor_id, booking_id, Step.CANCEL, now)
     await store.end(conn, booking_id, status, actor_id, reason, now)
-    cancelled = await _again(conn, booking_id)
+    cancelled = await booking_in(conn, booking_id)
+    if booking.status is Status.HOLD:
+        return cancelled  # nobody else had heard of it, and nothing was paid
+    fee = booking.cancellation_fee(booking.party(actor_id), now)
     await record(
         conn,
         BookingCancelled(
             booking.session_id, now, booking_id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
-            actor_id, reason, booking.status is Status.APPROVED, cancelled.revision,
+            actor_id, reason, booking.status is Status.APPROVED, cancelled.revision, fee,
         ),
     )  # fmt: skip
-    await _release(conn, booking, now)
+    if fee:
+        await ledger.settle_in(
+            conn, session_id=booking.session_id, mentor_id=booking.mentor_id, mentee_id=booking.mentee_id, price=fee,
+            fee_percent=fee_percent, now=now,
+        )  # fmt: skip
+    await _release(conn, booking, now, keep=fee)
     return cancelled
 
 
 async def reschedule_in(
     conn: Conn, actor_id: UUID, booking_id: UUID, start: datetime, end: datetime, reason: str, now: datetime
 ) -> Booking:
-    """Another open slot for the same price and hold: moved by the mentor it keeps its status, moved by the mentee it
-    has to be approved (again)."""
+    """Another open slot of the same length for the same price and hold. A request that its mentee moves has its new
+    time at once; what both know of is proposed to the other side, and the old time stands until that accepts."""
     faults = checks.time_faults(start, end, now)
     faults += text_faults("reason", reason, longest=model.MAX_REASON, lines=True)
     if faults:
         raise Invalid(faults)
-    known = await _again(conn, booking_id)
-    known.party(actor_id)  # nobody else may even make them wait
+    known = await booking_in(conn, booking_id)
+    party = known.party(actor_id)  # nobody else may even make them wait
     await lock_people(conn, (known.mentor_id, known.mentee_id))
-    booking, status = await _step(conn, actor_id, booking_id, Step.MOVE, now)
+    at_once = known.status is Status.REQUESTED and party is Party.MENTEE
+    booking, status = await _step(conn, actor_id, booking_id, Step.MOVE if at_once else Step.PROPOSE, now)
     if (start, end) == (booking.start, booking.end):
         raise Invalid([FieldError("start", "same_time", "This is the time it has already.")])
-    mentor_id, mentee_id = booking.mentor_id, booking.mentee_id
+    if end - start != booking.end - booking.start:
+        raise Invalid([FieldError("end", "another_length", "A session that is moved keeps its length.")])
     await checks.must_be_open(
-        conn, mentor_id, mentee_id, start, end, now, asker=actor_id, except_booking=booking_id
+        conn, booking.mentor_id, booking.mentee_id, start, end, now, asker=actor_id, except_booking=booking_id
     )
-    if not await store.move(conn, booking_id, start, end, status, reason.strip(), now):
+    if at_once:
+        return await _move(conn, actor_id, booking, start, end, reason.strip(), status, now)
+    proposal = Proposal(start, end, actor_id, reason.strip(), model.answer_by(min(start, booking.start), now))
+    # A request waits for the mentee now, as long as the proposal does.
+    await store.propose(conn, booking_id, proposal, proposal.expires_at if booking.expires_at else None, now)
+    await record(
+        conn,
+        MoveProposed(
+            booking.session_id, now, booking_id, booking.mentor_id, booking.mentee_id, start, end, booking.start,
+            booking.end, actor_id, proposal.reason, proposal.expires_at,
+        ),
+    )  # fmt: skip
+    return await booking_in(conn, booking_id)
+
+
+async def accept_in(conn: Conn, actor_id: UUID, booking_id: UUID, now: datetime) -> Booking:
+    """The other side agrees to the proposed time, if it is still free.
+
+    Raises ``Conflict`` with ``booking_conflict``, ``illegal_transition``, ``proposal_expired``, ``session_begun``.
+    """
+    known = await booking_in(conn, booking_id)
+    known.party(actor_id)
+    await lock_people(conn, (known.mentor_id, known.mentee_id))
+    booking, status = await _step(conn, actor_id, booking_id, Step.ACCEPT, now)
+    proposal = booking.proposal
+    assert proposal is not None  # noqa: S101 - the step would have been refused
+    await checks.must_be_open(
+        conn, booking.mentor_id, booking.mentee_id, proposal.start, proposal.end, now, asker=actor_id,
+        except_booking=booking_id, notice=False,
+    )  # fmt: skip
+    moved = await _move(
+        conn, proposal.by, booking, proposal.start, proposal.end, proposal.reason, status, now
+    )
+    return moved if booking.status is Status.APPROVED else await _approved(conn, booking_id, now)
+
+
+async def decline_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime) -> Booking:
+    """The other side does not agree, or whoever proposed takes it back: the old time stands."""
+    reason = _reason(reason)
+    booking, _ = await _step(conn, actor_id, booking_id, Step.DECLINE, now)
+    await _drop_proposal(conn, booking, actor_id, reason, now)
+    return await booking_in(conn, booking_id)
+
+
+async def expire_in(conn: Conn, booking_id: UUID, now: datetime) -> Status | None:
+    """Put away what has run out of this booking, if anything has: the status it has then, or None.
+
+    A proposal goes and the old time stands; a hold frees its time; a request gives the tokens back.
+    """
+    booking = await store.lock(conn, booking_id)
+    if booking is None:
+        return None
+    if booking.expires_at is not None and booking.expires_at <= now:
+        status = model.next_status(booking, Step.EXPIRE, Party.SYSTEM, now)
+        await store.set_status(conn, booking_id, status, now)
+        if booking.status is Status.REQUESTED:
+            gone = await booking_in(conn, booking_id)
+            await record(
+                conn,
+                BookingExpired(
+                    booking.session_id, now, booking_id, booking.mentor_id, booking.mentee_id, booking.start,
+                    booking.end, gone.revision,
+                ),
+            )  # fmt: skip
+            await _release(conn, booking, now)
+        return status
+    if booking.proposal is not None and booking.proposal.expires_at <= now:
+        await _drop_proposal(conn, booking, None, "", now)
+        return booking.status
+    return None
+
+
+async def expire_due(ctx: Context) -> int:
+    """Put away everything that has run out; how many bookings that were."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        overdue = await store.expired(conn, ctx.clock.now())
+    count = 0
+    for booking_id in overdue:
+
+        async def work(conn: Conn, booking_id: UUID = booking_id) -> bool:
+            return await expire_in(conn, booking_id, ctx.clock.now()) is not None
+
+        count += await in_transaction(ctx.pool, work)
+    if count:
+        ctx.wake()
+    return count
+
+
+async def _move(
+    conn: Conn,
+    moved_by: UUID,
+    booking: Booking,
+    start: datetime,
+    end: datetime,
+    reason: str,
+    status: Status,
+    now: datetime,
+) -> Booking:
+    expires_at = model.answer_by(start, now) if status is Status.REQUESTED else None
+    if not await store.move(conn, booking.id, start, end, status, reason, expires_at, now):
         raise await checks.conflict(
-            conn, mentor_id, mentee_id, start, end, asker=actor_id, except_booking=booking_id
+            conn,
+            booking.mentor_id,
+            booking.mentee_id,
+            start,
+            end,
+            now,
+            asker=moved_by,
+            except_booking=booking.id,
         )
-    moved = await _again(conn, booking_id)
+    moved = await booking_in(conn, booking.id)
     await record(
         conn,
         BookingRescheduled(
-            booking.session_id, now, booking_id, mentor_id, mentee_id, start, end, booking.start, booking.end,
-            actor_id, reason.strip(), status, booking.status is Status.APPROVED, moved.revision,
+            booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, start, end, booking.start,
+            booking.end, moved_by, reason, status, booking.status is Status.APPROVED, moved.revision,
         ),
     )  # fmt: skip
     return moved
+
+
+async def _drop_proposal(
+    conn: Conn, booking: Booking, actor_id: UUID | None, reason: str, now: datetime
+) -> None:
+    proposal = booking.proposal
+    assert proposal is not None  # noqa: S101 - the callers have seen it
+    expires_at = model.answer_by(booking.start, now) if booking.status is Status.REQUESTED else None
+    await store.drop_proposal(conn, booking.id, expires_at, now)
+    await record(
+        conn,
+        MoveDeclined(
+            booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
+            proposal.start, proposal.end, proposal.by, actor_id, reason,
+        ),
+    )  # fmt: skip
+
+
+async def instant_in(conn: Conn, mentor_id: UUID) -> bool:
+    """Whether the mentor approves whatever fits her hours."""
+    return (await store.terms_of(conn, mentor_id)).instant_approval
+
+
+async def terms(ctx: Context, mentor_id: UUID) -> Terms:
+    """What the mentor asks of who books her now."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        return await store.terms_of(conn, mentor_id)
+
+
+async def put_terms(ctx: Context, mentor_id: UUID, terms: Terms) -> Terms:
+    """For bookings from now on. Raises ``Invalid`` with all faults and ``Forbidden("mentors_only")``."""
+    if faults := model.terms_faults(terms):
+        raise Invalid(faults)
+
+    async def work(conn: Conn) -> None:
+        if (await people.user_in(conn, mentor_id)).role is not Role.MENTOR:
+            raise Forbidden("mentors_only", "Only mentors set terms.")
+        await store.put_terms(conn, mentor_id, terms, ctx.clock.now())
+
+    await in_transaction(ctx.pool, work)
+    return terms
 
 
 async def mark_held_in(conn: Conn, session_id: UUID, now: datetime) -> Booking:
@@ -223,13 +392,13 @@ async def mark_held_in(conn: Conn, session_id: UUID, now: datetime) -> Booking:
         raise _no_booking()
     status = model.next_status(booking, Step.SETTLE, Party.SYSTEM, now)
     await store.set_status(conn, booking.id, status, now)
-    return await _again(conn, booking.id)
+    return await booking_in(conn, booking.id)
 
 
 async def get(ctx: Context, principal: Principal, booking_id: UUID) -> Booking:
     """For its two people and administrators. Raises ``NotFound`` and ``Forbidden("not_a_participant")``."""
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        booking = await _again(conn, booking_id)
+        booking = await booking_in(conn, booking_id)
     if principal.role is not Role.ADMIN:
         booking.party(principal.user_id)
     return booking
@@ -264,24 +433,27 @@ async def list_for(
 
 
 async def _step(
-    conn: Conn, actor_id: UUID, booking_id: UUID, step: Step, now: datetime
+    conn: Conn, actor_id: UUID | None, booking_id: UUID, step: Step, now: datetime
 ) -> tuple[Booking, Status]:
-    """The locked booking and where the step leads it."""
+    """The locked booking and where the step leads it; an actor of None is the product itself."""
     booking = await store.lock(conn, booking_id)
     if booking is None:
         raise _no_booking()
-    return booking, model.next_status(booking, step, booking.party(actor_id), now)
+    party = Party.SYSTEM if actor_id is None else booking.party(actor_id)
+    return booking, model.next_status(booking, step, party, now)
 
 
-async def _again(conn: Conn, booking_id: UUID) -> Booking:
+async def booking_in(conn: Conn, booking_id: UUID) -> Booking:
+    """Whoever asks. Raises ``NotFound("booking_not_found")``."""
     if (booking := await store.booking(conn, booking_id)) is None:
         raise _no_booking()
     return booking
 
 
-async def _release(conn: Conn, booking: Booking, now: datetime) -> None:
+async def _release(conn: Conn, booking: Booking, now: datetime, keep: int = 0) -> None:
+    amount = booking.price_tokens - keep
     released = await ledger.release_in(
-        conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=booking.price_tokens, now=now
+        conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=amount, now=now
     )
     if released is not None:
         await record(

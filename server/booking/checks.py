@@ -43,24 +43,29 @@ async def must_be_open(
     *,
     asker: UUID,
     except_booking: UUID | None = None,
-) -> None:
-    """Pass if [start, end) is an open slot of the mentor's, and the mentee is free; both must be locked.
+    notice: bool = True,
+) -> Availability:
+    """The mentor's rules, if [start, end) is an open slot of the mentor's, and the mentee is free; both must be locked.
+    Without ``notice`` it may be sooner than she usually wants: she has agreed to this one.
 
     Raises ``Invalid`` when the mentor never offered it, ``Conflict("booking_conflict")`` when something is in the way,
     ``Conflict("day_full")``, ``week_full`` or ``month_full`` when a limit of the mentor's is reached.
     """
     rules = (await availability.rules_of(conn, [mentor_id])).get(mentor_id)
+    if rules is not None and not notice:
+        rules = replace(rules, min_notice_minutes=0)
     if rules is None or not _open(Calendar(rules, (), ()), start, end, now):
         raise Invalid([_not_offered(rules, start, end, now)])
     pad = timedelta(minutes=max(rules.buffer_before_minutes, rules.buffer_after_minutes))
     await must_be_free(
-        conn, mentor_id, mentee_id, start, end, asker=asker, pad=pad, except_booking=except_booking
+        conn, mentor_id, mentee_id, start, end, now, asker=asker, pad=pad, except_booking=except_booking
     )
     await _no_appointment(conn, mentor_id, mentee_id, start, end, asker, pad)
     span = (int(start.timestamp()), int(end.timestamp()))
     calendar = (await calendars(conn, {mentor_id: rules}, *span, except_booking))[mentor_id]
     if not _open(calendar, start, end, now):
         raise _full(calendar, start, end, now)
+    return rules
 
 
 async def must_be_free(
@@ -69,6 +74,7 @@ async def must_be_free(
     mentee_id: UUID,
     start: datetime,
     end: datetime,
+    now: datetime,
     *,
     asker: UUID,
     pad: timedelta = _NOTHING,
@@ -78,7 +84,9 @@ async def must_be_free(
 
     Raises ``Conflict("booking_conflict")``.
     """
-    taken = await store.in_the_way(conn, (mentor_id, mentee_id), mentor_id, start, end, pad, except_booking)
+    taken = await store.in_the_way(
+        conn, (mentor_id, mentee_id), mentor_id, start, end, pad, except_booking, now
+    )
     if taken:
         raise _conflict(taken, asker)
 
@@ -89,13 +97,14 @@ async def conflict(
     mentee_id: UUID,
     start: datetime,
     end: datetime,
+    now: datetime,
     *,
     asker: UUID,
     except_booking: UUID | None = None,
 ) -> Conflict:
     """What to raise when a constraint refused a time that had looked free."""
     taken = await store.in_the_way(
-        conn, (mentor_id, mentee_id), mentor_id, start, end, _NOTHING, except_booking
+        conn, (mentor_id, mentee_id), mentor_id, start, end, _NOTHING, except_booking, now
     )
     return _conflict(taken, asker)
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from server.base.errors import Conflict, Forbidden
+from server.base.errors import Conflict, FieldError, Forbidden
 
 MAX_TOPIC = 200
 MAX_NOTE = 2000
 MAX_REASON = 500
+HOLD_FOR: Final = timedelta(minutes=5)  # a time is kept for somebody who pays
+ANSWER_WITHIN: Final = timedelta(hours=48)  # a request or a proposed move, and never beyond the time itself
 
 
 class Status(StrEnum):
+    HOLD = "hold"  # kept for a mentee who has not paid yet
     REQUESTED = "requested"
     APPROVED = "approved"
     REJECTED = "rejected"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
     HELD = "held"  # the session took place, or should have: it was settled
 
@@ -28,10 +32,15 @@ LIVE: Final = frozenset({Status.REQUESTED, Status.APPROVED})  # these occupy tim
 
 
 class Step(StrEnum):
+    CONFIRM = "confirm"
     APPROVE = "approve"
     REJECT = "reject"
     CANCEL = "cancel"
-    MOVE = "reschedule"
+    MOVE = "reschedule"  # at once: nobody had agreed to the old time
+    PROPOSE = "propose"
+    ACCEPT = "accept"
+    DECLINE = "decline"
+    EXPIRE = "expire"
     SETTLE = "settle"
 
 
@@ -41,26 +50,71 @@ class Party(StrEnum):
     SYSTEM = "system"
 
 
-# (status, step, who) -> the next status; what is not here cannot happen.
+# (status, step, who) -> the next status; what is not here cannot happen. ACCEPT and DECLINE answer the other side's
+# proposal; whoever proposed may take it back (DECLINE).
 TRANSITIONS: Final[Mapping[tuple[Status, Step, Party], Status]] = {
+    (Status.HOLD, Step.CONFIRM, Party.MENTEE): Status.REQUESTED,
+    (Status.HOLD, Step.CANCEL, Party.MENTEE): Status.CANCELLED,
+    (Status.HOLD, Step.EXPIRE, Party.SYSTEM): Status.EXPIRED,
     (Status.REQUESTED, Step.APPROVE, Party.MENTOR): Status.APPROVED,
+    (Status.REQUESTED, Step.APPROVE, Party.SYSTEM): Status.APPROVED,  # the mentor approves whatever fits
     (Status.REQUESTED, Step.REJECT, Party.MENTOR): Status.REJECTED,
     (Status.REQUESTED, Step.CANCEL, Party.MENTOR): Status.CANCELLED,
     (Status.REQUESTED, Step.CANCEL, Party.MENTEE): Status.CANCELLED,
-    (Status.REQUESTED, Step.MOVE, Party.MENTOR): Status.REQUESTED,
     (Status.REQUESTED, Step.MOVE, Party.MENTEE): Status.REQUESTED,
+    (Status.REQUESTED, Step.PROPOSE, Party.MENTOR): Status.REQUESTED,
+    (Status.REQUESTED, Step.ACCEPT, Party.MENTEE): Status.APPROVED,  # the mentor agreed when she proposed it
+    (Status.REQUESTED, Step.DECLINE, Party.MENTEE): Status.REQUESTED,
+    (Status.REQUESTED, Step.DECLINE, Party.MENTOR): Status.REQUESTED,
+    (Status.REQUESTED, Step.EXPIRE, Party.SYSTEM): Status.EXPIRED,
     (Status.APPROVED, Step.CANCEL, Party.MENTOR): Status.CANCELLED,
     (Status.APPROVED, Step.CANCEL, Party.MENTEE): Status.CANCELLED,
-    (Status.APPROVED, Step.MOVE, Party.MENTOR): Status.APPROVED,
-    # The mentor has not agreed to the new time yet.
-    (Status.APPROVED, Step.MOVE, Party.MENTEE): Status.REQUESTED,
+    (Status.APPROVED, Step.PROPOSE, Party.MENTOR): Status.APPROVED,
+    (Status.APPROVED, Step.PROPOSE, Party.MENTEE): Status.APPROVED,
+    (Status.APPROVED, Step.ACCEPT, Party.MENTOR): Status.APPROVED,
+    (Status.APPROVED, Step.ACCEPT, Party.MENTEE): Status.APPROVED,
+    (Status.APPROVED, Step.DECLINE, Party.MENTOR): Status.APPROVED,
+    (Status.APPROVED, Step.DECLINE, Party.MENTEE): Status.APPROVED,
     (Status.APPROVED, Step.SETTLE, Party.SYSTEM): Status.HELD,
 }
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a mentor asks of who books her; percentages are of the price."""
+
+    instant_approval: bool = False
+    free_until_hours: int = 0  # before the start; later a mentee's cancellation costs the late fee
+    late_fee_percent: int = 0
+    no_show_fee_percent: int = 100
+
+
+_TERMS: Final = (("free_until_hours", 720), ("late_fee_percent", 100), ("no_show_fee_percent", 100))
+
+
+def terms_faults(terms: Terms) -> list[FieldError]:
+    """Everything that is wrong with them, at once."""
+    return [
+        FieldError(name, "out_of_range", f"From 0 to {most}.")
+        for name, most in _TERMS
+        if not 0 <= getattr(terms, name) <= most
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Another time [start, end) that one side asks the other for; the old one stands until it is accepted."""
+
+    start: datetime
+    end: datetime
+    by: UUID
+    reason: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Booking:
-    """[start, end) in UTC; the price in tokens as agreed when it was booked; ``revision`` is iTIP's SEQUENCE."""
+    """[start, end) in UTC; price and terms as agreed when it was booked; ``revision`` is iTIP's SEQUENCE."""
 
     id: UUID
     session_id: UUID
@@ -81,6 +135,19 @@ class Booking:
     updated_at: datetime
     mentor_name: str
     mentee_name: str
+    expires_at: datetime | None = None  # of a hold or a request
+    proposal: Proposal | None = None
+    free_until_hours: int = 0
+    late_fee_percent: int = 0
+    no_show_fee_percent: int = 100
+    series_id: UUID | None = None
+    seat_group: UUID | None = None  # None while it is not stored: its own
+    seat: int = 1
+
+    @property
+    def free_until(self) -> datetime:
+        """The mentee cancels for nothing until then."""
+        return self.start - timedelta(hours=self.free_until_hours)
 
     def party(self, user_id: UUID) -> Party:
         """Which side the person is on. Raises ``Forbidden("not_a_participant")``."""
@@ -90,12 +157,34 @@ class Booking:
             return Party.MENTEE
         raise Forbidden("not_a_participant", "This booking is somebody else's.")
 
+    def cancellation_fee(self, party: Party, now: datetime) -> int:
+        """What cancelling costs the mentee, in tokens: nothing before the mentor agreed, nor when she cancels."""
+        if self.status is not Status.APPROVED or party is not Party.MENTEE or now <= self.free_until:
+            return 0
+        return self.price_tokens * self.late_fee_percent // 100
+
+    @property
+    def no_show_fee(self) -> int:
+        """What staying away costs the mentee, in tokens."""
+        return self.price_tokens * self.no_show_fee_percent // 100
+
+
+def answer_by(start: datetime, now: datetime) -> datetime:
+    """Until when a request, or a proposal to meet at ``start``, waits for its answer."""
+    return min(now + ANSWER_WITHIN, start)
+
+
+def price_of(usual: int, usual_minutes: int, minutes: int) -> int:
+    """A longer session costs more, a shorter one less; the odd token is the mentor's."""
+    return -(-usual * minutes // usual_minutes)
+
 
 def next_status(booking: Booking, step: Step, party: Party, now: datetime) -> Status:
     """Where the step leads.
 
     Raises ``Forbidden("not_your_step")`` when only somebody else may take it, ``Conflict("illegal_transition")`` when
-    nobody may any more, ``Conflict("session_begun")`` and ``Conflict("time_has_passed")`` when the clock forbids it.
+    nobody may any more, ``Conflict("session_begun")``, ``Conflict("time_has_passed")``, ``Conflict("hold_expired")``,
+    ``Conflict("request_expired")`` and ``Conflict("proposal_expired")`` when the clock forbids it.
     """
     target = TRANSITIONS.get((booking.status, step, party))
     if target is None:
@@ -106,11 +195,28 @@ def next_status(booking: Booking, step: Step, party: Party, now: datetime) -> St
                 status=booking.status.value,
             )
         raise Forbidden("not_your_step", f"A {party} cannot do this ({step}).")
-    if booking.status is Status.APPROVED and step in (Step.CANCEL, Step.MOVE) and now >= booking.start:
+    if step in (Step.ACCEPT, Step.DECLINE):
+        _answerable(booking, step, party, now)
+    if (
+        booking.status is Status.APPROVED
+        and step in (Step.CANCEL, Step.PROPOSE, Step.ACCEPT)
+        and now >= booking.start
+    ):
         raise Conflict("session_begun", "The session has already begun.")
     if step is Step.APPROVE and now >= booking.start:
         raise Conflict("time_has_passed", "The time of this booking has passed.")
+    if step in (Step.APPROVE, Step.CONFIRM) and booking.expires_at is not None and now >= booking.expires_at:
+        what = "hold" if booking.status is Status.HOLD else "request"
+        raise Conflict(f"{what}_expired", f"This {what} has run out.")
     return target
+
+
+def _answerable(booking: Booking, step: Step, party: Party, now: datetime) -> None:
+    proposal = booking.proposal
+    if proposal is None or (step is Step.ACCEPT and booking.party(proposal.by) is party):
+        raise Conflict("illegal_transition", "There is no proposal to answer.", status=booking.status.value)
+    if step is Step.ACCEPT and now >= proposal.expires_at:
+        raise Conflict("proposal_expired", "This proposal has run out.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +311,59 @@ class BookingRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class BookingExpired:
+    """A request that nobody answered in time."""
+
+    KIND: ClassVar[str] = "booking_expired"
+    session_id: UUID
+    at: datetime
+    booking_id: UUID
+    mentor_id: UUID
+    mentee_id: UUID
+    start: datetime
+    end: datetime
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveProposed:
+    """One side asks for [start, end) in place of the old time, which stands."""
+
+    KIND: ClassVar[str] = "move_proposed"
+    session_id: UUID
+    at: datetime
+    booking_id: UUID
+    mentor_id: UUID
+    mentee_id: UUID
+    start: datetime
+    end: datetime
+    old_start: datetime
+    old_end: datetime
+    proposed_by: UUID
+    reason: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDeclined:
+    """The old time stands; ``declined_by`` None: nobody answered in time, the proposer: taken back."""
+
+    KIND: ClassVar[str] = "move_declined"
+    session_id: UUID
+    at: datetime
+    booking_id: UUID
+    mentor_id: UUID
+    mentee_id: UUID
+    start: datetime
+    end: datetime
+    proposed_start: datetime
+    proposed_end: datetime
+    proposed_by: UUID
+    declined_by: UUID | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class BookingRescheduled:
     """Moved to [start, end); ``status`` tells whether the mentor still has to approve, ``was_approved`` whether there
     were calendar entries for the old time."""
@@ -228,7 +387,7 @@ class BookingRescheduled:
 
 @dataclass(frozen=True, slots=True)
 class BookingCancelled:
-    """``was_approved`` tells whether there are calendar entries to take back."""
+    """``was_approved``: there are calendar entries to take back; ``fee_tokens`` is what it cost the mentee."""
 
     KIND: ClassVar[str] = "booking_cancelled"
     session_id: UUID
@@ -242,3 +401,4 @@ class BookingCancelled:
     reason: str
     was_approved: bool
     revision: int
+    fee_tokens: int = 0

@@ -10,19 +10,42 @@ from uuid import UUID
 import asyncpg
 
 from server.base.db import Conn, Row
-from server.booking.model import Booking, Clash, Status
+from server.booking.model import Booking, Clash, Proposal, Status, Terms
 
 _SELECT = (
     "SELECT b.id, b.session_id, b.mentor_id, b.mentee_id, lower(b.during) AS start, upper(b.during) AS stop, b.status,"
     " b.price_tokens, b.topic, b.note, b.is_reschedule, b.reschedule_reason, b.cancelation_reason, b.cancelled_by,"
-    " b.revision, b.created_at, b.updated_at, mentor.name AS mentor_name, mentee.name AS mentee_name"
+    " b.revision, b.created_at, b.updated_at, b.expires_at, b.free_until_hours, b.late_fee_percent,"
+    " b.no_show_fee_percent, b.series_id, b.seat_group, b.seat, lower(b.proposed) AS proposed_start,"
+    " upper(b.proposed) AS proposed_stop, b.proposed_by, b.proposed_reason, b.proposal_expires_at,"
+    " mentor.name AS mentor_name, mentee.name AS mentee_name"
     " FROM bookings b JOIN users mentor ON mentor.id = b.mentor_id JOIN users mentee ON mentee.id = b.mentee_id"
+)
+_OTHERWISE = frozenset(
+    (
+        "stop",
+        "status",
+        "proposed_start",
+        "proposed_stop",
+        "proposed_by",
+        "proposed_reason",
+        "proposal_expires_at",
+    )
 )
 
 
 def _booking(row: Row) -> Booking:
-    fields = {name: row[name] for name in row.keys() if name not in ("stop", "status")}  # noqa: SIM118 - a Record
-    return Booking(**fields, end=row["stop"], status=Status(row["status"]))
+    fields = {name: row[name] for name in row.keys() if name not in _OTHERWISE}  # noqa: SIM118 - a Record
+    proposal = None
+    if row["proposed_by"] is not None:
+        proposal = Proposal(
+            row["proposed_start"],
+            row["proposed_stop"],
+            row["proposed_by"],
+            row["proposed_reason"],
+            row["proposal_expires_at"],
+        )
+    return Booking(**fields, end=row["stop"], status=Status(row["status"]), proposal=proposal)
 
 
 async def insert(conn: Conn, booking: Booking) -> bool:
@@ -31,35 +54,74 @@ async def insert(conn: Conn, booking: Booking) -> bool:
         async with conn.transaction():  # a savepoint
             await conn.execute(
                 "INSERT INTO bookings (id, session_id, mentor_id, mentee_id, during, status, price_tokens, topic, note,"
-                " created_at, updated_at) VALUES ($1, $2, $3, $4, tstzrange($5, $6, '[)'), $7, $8, $9, $10, $11, $11)",
+                " created_at, updated_at, expires_at, free_until_hours, late_fee_percent, no_show_fee_percent,"
+                " series_id, seat_group, seat)"
+                " VALUES ($1, $2, $3, $4, tstzrange($5, $6, '[)'), $7, $8, $9, $10, $11, $11, $12, $13, $14,"
+                " $15, $16, $17, $18)",
                 booking.id, booking.session_id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
                 booking.status, booking.price_tokens, booking.topic, booking.note, booking.created_at,
+                booking.expires_at, booking.free_until_hours, booking.late_fee_percent, booking.no_show_fee_percent,
+                booking.series_id, booking.seat_group or booking.id, booking.seat,
             )  # fmt: skip
-    except asyncpg.ExclusionViolationError:
+    except (asyncpg.ExclusionViolationError, asyncpg.UniqueViolationError):
         return False
     return True
 
 
 async def move(
-    conn: Conn, booking_id: UUID, start: datetime, end: datetime, status: Status, reason: str, now: datetime
+    conn: Conn,
+    booking_id: UUID,
+    start: datetime,
+    end: datetime,
+    status: Status,
+    reason: str,
+    expires_at: datetime | None,
+    now: datetime,
 ) -> bool:
     """Another time for a booking; False when somebody is taken then. The transaction goes on either way."""
     try:
         async with conn.transaction():  # a savepoint
             await conn.execute(
                 "UPDATE bookings SET during = tstzrange($2, $3, '[)'), status = $4, is_reschedule = true,"
-                " reschedule_reason = $5, revision = revision + 1, updated_at = $6 WHERE id = $1",
-                booking_id, start, end, status, reason, now,
+                f" reschedule_reason = $5, expires_at = $6, revision = revision + 1, updated_at = $7, {_NO_PROPOSAL}"
+                " WHERE id = $1",
+                booking_id, start, end, status, reason, expires_at, now,
             )  # fmt: skip
     except asyncpg.ExclusionViolationError:
         return False
     return True
 
 
-async def set_status(conn: Conn, booking_id: UUID, status: Status, now: datetime) -> None:
+_NO_PROPOSAL = "proposed = NULL, proposed_by = NULL, proposed_reason = NULL, proposal_expires_at = NULL"
+
+
+async def propose(
+    conn: Conn, booking_id: UUID, proposal: Proposal, expires_at: datetime | None, now: datetime
+) -> None:
+    """Put a proposal in the place of an earlier one; ``expires_at`` is the booking's own."""
     await conn.execute(
-        "UPDATE bookings SET status = $2, revision = revision + 1, updated_at = $3 WHERE id = $1",
-        booking_id, status, now,
+        "UPDATE bookings SET proposed = tstzrange($2, $3, '[)'), proposed_by = $4, proposed_reason = $5,"
+        " proposal_expires_at = $6, expires_at = $7, updated_at = $8 WHERE id = $1",
+        booking_id, proposal.start, proposal.end, proposal.by, proposal.reason, proposal.expires_at, expires_at, now,
+    )  # fmt: skip
+
+
+async def drop_proposal(conn: Conn, booking_id: UUID, expires_at: datetime | None, now: datetime) -> None:
+    """The old time stands; ``expires_at`` is the booking's own."""
+    await conn.execute(
+        f"UPDATE bookings SET {_NO_PROPOSAL}, expires_at = $2, updated_at = $3 WHERE id = $1",
+        booking_id, expires_at, now,
+    )  # fmt: skip
+
+
+async def set_status(
+    conn: Conn, booking_id: UUID, status: Status, now: datetime, expires_at: datetime | None = None
+) -> None:
+    """Another status; an open proposal has no place in it."""
+    await conn.execute(
+        "UPDATE bookings SET status = $2, revision = revision + 1, updated_at = $3, expires_at = $4,"
+        f" {_NO_PROPOSAL} WHERE id = $1",
+        booking_id, status, now, expires_at,
     )  # fmt: skip
 
 
@@ -67,8 +129,40 @@ async def end(conn: Conn, booking_id: UUID, status: Status, by: UUID, reason: st
     """Rejected or cancelled, by whom and why."""
     await conn.execute(
         "UPDATE bookings SET status = $2, cancelled_by = $3, cancelation_reason = $4, revision = revision + 1,"
-        " updated_at = $5 WHERE id = $1",
+        f" updated_at = $5, expires_at = NULL, {_NO_PROPOSAL} WHERE id = $1",
         booking_id, status, by, reason, now,
+    )  # fmt: skip
+
+
+async def expired(conn: Conn, now: datetime, people: Sequence[UUID] | None = None) -> list[UUID]:
+    """Bookings of these people (None: of anybody) of which the hold, the request or a proposal has run out."""
+    rows = await conn.fetch(
+        "SELECT id FROM bookings WHERE (expires_at <= $1 OR proposal_expires_at <= $1)"
+        " AND ($2::uuid[] IS NULL OR mentor_id = ANY($2) OR mentee_id = ANY($2)) ORDER BY id LIMIT 1000",
+        now, people,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+async def terms_of(conn: Conn, mentor_id: UUID) -> Terms:
+    """The mentor's terms; before she has set any, the usual ones."""
+    row = await conn.fetchrow(
+        "SELECT instant_approval, free_until_hours, late_fee_percent, no_show_fee_percent FROM booking_terms"
+        " WHERE mentor_id = $1",
+        mentor_id,
+    )
+    return Terms(**row) if row else Terms()
+
+
+async def put_terms(conn: Conn, mentor_id: UUID, terms: Terms, now: datetime) -> None:
+    await conn.execute(
+        "INSERT INTO booking_terms (mentor_id, instant_approval, free_until_hours, late_fee_percent,"
+        " no_show_fee_percent, updated_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (mentor_id) DO UPDATE SET instant_approval = excluded.instant_approval,"
+        " free_until_hours = excluded.free_until_hours, late_fee_percent = excluded.late_fee_percent,"
+        " no_show_fee_percent = excluded.no_show_fee_percent, updated_at = excluded.updated_at",
+        mentor_id, terms.instant_approval, terms.free_until_hours, terms.late_fee_percent, terms.no_show_fee_percent,
+        now,
     )  # fmt: skip
 
 
@@ -104,16 +198,21 @@ async def in_the_way(
     end_: datetime,
     pad: timedelta,
     except_booking: UUID | None,
+    now: datetime,
 ) -> list[Taken]:
-    """Live bookings of these people that overlap [start, end); of ``padded``, also those nearer than ``pad``."""
+    """Live bookings of these people that overlap [start, end); of ``padded``, also those nearer than ``pad``.
+
+    What has run out is in nobody's way, even if nobody has put it away yet.
+    """
     rows = await conn.fetch(
         "SELECT b.id, b.session_id, b.mentor_id, b.mentee_id, b.status, b.topic, lower(b.during) AS start,"
         " upper(b.during) AS stop FROM bookings b"
-        " WHERE b.status IN ('requested', 'approved') AND b.id IS DISTINCT FROM $6"
+        " WHERE b.status IN ('hold', 'requested', 'approved') AND b.id IS DISTINCT FROM $6"
+        " AND (b.expires_at IS NULL OR b.expires_at > $7)"
         " AND ((b.mentor_id = ANY($1::uuid[]) OR b.mentee_id = ANY($1::uuid[])) AND b.during && tstzrange($3, $4, '[)')"
         " OR b.mentor_id = $2 AND b.during && tstzrange($3::timestamptz - $5::interval, $4::timestamptz + $5::interval,"
         " '[)')) ORDER BY lower(b.during), b.id",
-        people, padded, start, end_, pad, except_booking,
+        people, padded, start, end_, pad, except_booking, now,
     )  # fmt: skip
     return [
         Taken(

@@ -19,7 +19,6 @@ from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, Pool
 from server.base.errors import Conflict
 from server.base.ids import new_id
-from server.booking import actions as bookings
 from server.booking.model import Booking
 from server.chat import actions as chat
 from server.demo import store
@@ -191,7 +190,7 @@ class _Loader:
         for slot in await availability.open_slots(self.ctx, mentor.id, wanted, wanted + timedelta(days=8)):
             start, end = datetime.fromtimestamp(slot.start, UTC), datetime.fromtimestamp(slot.end, UTC)
             with contextlib.suppress(Conflict):
-                return await bookings.book(
+                return await sessions.book(
                     self.ctx, mentee.id, mentor_id=mentor.id, start=start, end=end, topic=topic
                 )
         raise LookupError(f"{mentor.name} has no time for {mentee.name} in the week after {wanted}")

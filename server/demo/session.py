@@ -15,7 +15,7 @@ from server.base.ids import new_id
 from server.base.store import record
 from server.booking import actions as bookings
 from server.booking import store as booking_store
-from server.booking.model import LIVE, Booking, BookingRequested, Status, TokensHeld
+from server.booking.model import LIVE, Booking, BookingRequested, Status, TokensHeld, answer_by
 from server.demo.people import MENTEE, MENTOR
 from server.ledger import actions as ledger
 from server.people import actions as people
@@ -81,6 +81,7 @@ async def arrange(
             updated_at=now,
             mentor_name=mentor.name,
             mentee_name=mentee.name,
+            expires_at=answer_by(start, now),
         )
         if not await booking_store.insert(conn, booking):
             raise Conflict("booking_conflict", "Somebody has just booked that time.")

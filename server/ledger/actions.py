@@ -62,7 +62,7 @@ async def hold_in(
 async def release_in(
     conn: Conn, *, session_id: UUID, mentee_id: UUID, amount: int, now: datetime
 ) -> Transfer | None:
-    """Give the whole hold of a session back; None for a free one."""
+    """Give the hold of a session back, or what of it is not owed; None for nothing."""
     if amount == 0:
         return None
     held = await store.account(conn, AccountKind.HELD, mentee_id, now)
@@ -90,7 +90,7 @@ async def settle_in(
     fee_percent: int,
     now: datetime,
 ) -> Split:
-    """Turn the whole hold of a session into the mentor's earning and the platform's fee."""
+    """Turn ``price`` of the hold of a session into the mentor's earning and the platform's fee."""
     parts = model.split(price, fee_percent)
     held = await store.account(conn, AccountKind.HELD, mentee_id, now)
     earnings = await store.account(conn, AccountKind.EARNINGS, mentor_id, now)

@@ -24,51 +24,119 @@ from server.sessions.model import (
     SessionMoved,
     SessionPublished,
     SessionStatus,
-    SessionWithdrawn,
 )
 from server.sessions.tokens import room_token
 
 
-async def approve(ctx: Context, mentor_id: UUID, booking_id: UUID) -> Booking:
-    """The mentor agrees, and the session is published. Raises ``NotFound``, ``Forbidden`` and ``Conflict``."""
+async def book(
+    ctx: Context,
+    mentee_id: UUID,
+    *,
+    mentor_id: UUID,
+    start: datetime,
+    end: datetime,
+    topic: str = "",
+    note: str = "",
+    hold: bool = False,
+) -> Booking:
+    """Ask for an open slot [start, end) and set its price aside. If the mentor approves whatever fits, it is approved
+    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows.
+
+    Raises what `server.booking.actions.book_in` raises.
+    """
+
+    async def work(conn: Conn) -> Booking:
+        now = ctx.clock.now()
+        made = await booking.book_in(
+            conn,
+            mentee_id,
+            mentor_id=mentor_id,
+            start=start,
+            end=end,
+            topic=topic,
+            note=note,
+            now=now,
+            hold=hold,
+        )
+        return made if hold else await _at_once(conn, made, now)
+
+    made = await in_transaction(ctx.pool, work)
+    ctx.wake()
+    return made
+
+
+async def confirm(ctx: Context, mentee_id: UUID, booking_id: UUID) -> Booking:
+    """Pay for a time that was kept. Raises ``Conflict("hold_expired")``, ``InsufficientFunds``, ``NotFound`` ..."""
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        approved = await booking.approve_in(conn, mentor_id, booking_id, now)
-        await store.publish(
-            conn,
-            approved.session_id,
-            approved.mentor_id,
-            approved.mentee_id,
-            approved.start,
-            approved.end,
-            now,
-        )
-        await record(conn, SessionPublished(approved.session_id, now, *_where(approved)))
-        return approved
+        return await _at_once(conn, await booking.confirm_in(conn, mentee_id, booking_id, now), now)
 
     return await _take(ctx, booking_id, step)
 
 
-async def reject(ctx: Context, mentor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
-    """The mentor declines a request; the hold goes back.
+async def _at_once(conn: Conn, made: Booking, now: datetime) -> Booking:
+    """The approval of a mentor who approves whatever fits."""
+    if not await booking.instant_in(conn, made.mentor_id):
+        return made
+    return await _publish(conn, await booking.approve_in(conn, None, made.id, now), now)
+
+
+async def approve(ctx: Context, actor_id: UUID, booking_id: UUID) -> Booking:
+    """Agree: the mentor to a request, either side to the other's proposed time. The session is published, or moved.
+
+    Raises ``NotFound``, ``Forbidden`` and ``Conflict``.
+    """
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        known = await booking.booking_in(conn, booking_id)
+        if known.status is Status.APPROVED and known.proposal is not None and known.proposal.by == actor_id:
+            raise Conflict("illegal_transition", "The other side has to answer.", status=known.status.value)
+        if known.proposal is None or known.proposal.by == actor_id:
+            return await _publish(conn, await booking.approve_in(conn, actor_id, booking_id, now), now)
+        moved = await booking.accept_in(conn, actor_id, booking_id, now)
+        if not await _scheduled(conn, moved.session_id):
+            return await _publish(conn, moved, now)
+        await store.move(conn, moved.session_id, moved.start, moved.end)
+        await record(conn, SessionMoved(moved.session_id, now, *_where(moved)))
+        return moved
+
+    return await _take(ctx, booking_id, step)
+
+
+async def _publish(conn: Conn, approved: Booking, now: datetime) -> Booking:
+    await store.publish(
+        conn, approved.session_id, approved.mentor_id, approved.mentee_id, approved.start, approved.end, now
+    )
+    await record(conn, SessionPublished(approved.session_id, now, *_where(approved)))
+    return approved
+
+
+async def reject(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
+    """Do not agree. The mentor declines a request, and the hold goes back; either side declines the other's proposed
+    time, or takes its own back, and the old time stands.
 
     Raises ``Invalid``, ``NotFound``, ``Forbidden`` and ``Conflict("illegal_transition")``.
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        return await booking.reject_in(conn, mentor_id, booking_id, reason, now)
+        known = await booking.booking_in(conn, booking_id)
+        asked = known.proposal is not None and known.proposal.by != actor_id
+        if asked or known.status is Status.APPROVED:
+            return await booking.decline_in(conn, actor_id, booking_id, reason, now)
+        return await booking.reject_in(conn, actor_id, booking_id, reason, now)
 
     return await _take(ctx, booking_id, step)
 
 
 async def cancel(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
-    """Either side withdraws before the session begins; the session goes, and the hold goes back.
+    """Either side withdraws before the session begins; the session goes, and the hold goes back, less the late fee.
 
     Raises ``Invalid``, ``NotFound``, ``Forbidden``, ``Conflict("illegal_transition")``, ``Conflict("session_begun")``.
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now)
+        percent = ctx.settings.platform_fee_percent
+        cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now, percent)
         if await _scheduled(conn, cancelled.session_id):
             await store.cancel(conn, cancelled.session_id, now)
             await record(
@@ -83,22 +151,14 @@ async def cancel(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "
 async def reschedule(
     ctx: Context, actor_id: UUID, booking_id: UUID, *, start: datetime, end: datetime, reason: str = ""
 ) -> Booking:
-    """Another open slot, for the price and hold agreed.
+    """Another open slot, for the price and hold agreed. A mentee moves his own request at once; everything else is
+    proposed to the other side, and the old time stands until that `approve`s.
 
-    A session that the mentor moves keeps its room; one that the mentee moves is withdrawn until the mentor approves
-    the new time. Raises what `server.booking.actions.book` and `cancel` raise.
+    Raises what `book` and `cancel` raise.
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        moved = await booking.reschedule_in(conn, actor_id, booking_id, start, end, reason, now)
-        if await _scheduled(conn, moved.session_id):
-            if moved.status is Status.APPROVED:
-                await store.move(conn, moved.session_id, start, end)
-                await record(conn, SessionMoved(moved.session_id, now, *_where(moved)))
-            else:
-                await store.cancel(conn, moved.session_id, now)
-                await record(conn, SessionWithdrawn(moved.session_id, now, *_where(moved)))
-        return moved
+        return await booking.reschedule_in(conn, actor_id, booking_id, start, end, reason, now)
 
     return await _take(ctx, booking_id, step)
 

@@ -97,20 +97,6 @@ class SessionMoved:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionWithdrawn:
-    """The mentee has asked for another time: there is no session until the mentor approves it."""
-
-    KIND: ClassVar[str] = "session_withdrawn"
-    session_id: UUID
-    at: datetime
-    booking_id: UUID
-    mentor_id: UUID
-    mentee_id: UUID
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class SessionCancelled:
     """A published session will not take place."""
 

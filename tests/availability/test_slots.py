@@ -123,7 +123,7 @@ async def test_other_lengths_are_offered_and_booked_and_unknown_ones_named(ctx: 
         await actions.open_slots(ctx, ada.id, hour(0), hour(24), 45)
     assert refused.value.errors[0].code == "not_offered"
     start = hour(9) + timedelta(minutes=30)
-    made = await booking.book(ctx, bo.id, mentor_id=ada.id, start=start, end=start + timedelta(minutes=30))
+    made = await sessions.book(ctx, bo.id, mentor_id=ada.id, start=start, end=start + timedelta(minutes=30))
     assert (await booking.get(ctx, who(bo), made.id)).end == hour(10)
 
 

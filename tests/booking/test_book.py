@@ -159,7 +159,7 @@ async def test_a_time_that_is_no_slot_is_refused_by_name(
     )
     ada, bo = await mentor(ctx, rules=rules), await person(ctx, "Bo")
     with pytest.raises(Invalid) as refused:
-        await actions.book(
+        await sessions.book(
             ctx,
             bo.id,
             mentor_id=ada.id,
@@ -219,7 +219,8 @@ async def test_when_the_checks_are_passed_by_the_constraint_still_answers(ctx: C
         await transaction.start()
         await thief.execute(
             "INSERT INTO bookings (id, session_id, mentor_id, mentee_id, during, status, price_tokens, topic,"
-            " created_at, updated_at) VALUES ($1, $2, $3, $4, tstzrange($5, $6), 'requested', 0, 'secret', $7, $7)",
+            " created_at, updated_at, expires_at, seat_group)"
+            " VALUES ($1, $2, $3, $4, tstzrange($5, $6), 'requested', 0, 'secret', $7, $7, $5, $1)",
             thief_id, new_id(), ada.id, eve.id, hour(10), hour(11), now,
         )  # fmt: skip
         waiting = asyncio.create_task(conflict(ctx, ada.id, bo.id, hour(10)))

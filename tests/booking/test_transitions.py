@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.base.errors import Conflict, Forbidden
 from server.base.ids import new_id
-from server.booking.model import LIVE, TRANSITIONS, Booking, Party, Status, Step, next_status
+from server.booking.model import LIVE, TRANSITIONS, Booking, Party, Proposal, Status, Step, next_status
 
 START = datetime(2026, 3, 3, 12, tzinfo=UTC)
 BOOKING = Booking(
@@ -39,20 +39,31 @@ BEFORE = START - timedelta(days=1)
 
 
 def attempt(status: Status, step: Step, party: Party, now: datetime = BEFORE) -> Status | str:
+    """With a proposal of the other side, where there can be one."""
+    other = BOOKING.mentee_id if party is Party.MENTOR else BOOKING.mentor_id
+    proposal = Proposal(START + timedelta(days=1), START + timedelta(days=1, hours=1), other, "", START)
     try:
-        return next_status(replace(BOOKING, status=status), step, party, now)
+        return next_status(replace(BOOKING, status=status, proposal=proposal), step, party, now)
     except (Conflict, Forbidden) as refusal:
         return refusal.code
 
 
 # What the product promises, said independently of the table: (who, step) -> {from: to}.
 PROMISED = {
+    (Party.MENTEE, Step.CONFIRM): {"hold": "requested"},
     (Party.MENTOR, Step.APPROVE): {"requested": "approved"},
+    (Party.SYSTEM, Step.APPROVE): {"requested": "approved"},
     (Party.MENTOR, Step.REJECT): {"requested": "rejected"},
     (Party.MENTOR, Step.CANCEL): {"requested": "cancelled", "approved": "cancelled"},
-    (Party.MENTEE, Step.CANCEL): {"requested": "cancelled", "approved": "cancelled"},
-    (Party.MENTOR, Step.MOVE): {"requested": "requested", "approved": "approved"},
-    (Party.MENTEE, Step.MOVE): {"requested": "requested", "approved": "requested"},
+    (Party.MENTEE, Step.CANCEL): {"hold": "cancelled", "requested": "cancelled", "approved": "cancelled"},
+    (Party.MENTEE, Step.MOVE): {"requested": "requested"},
+    (Party.MENTOR, Step.PROPOSE): {"requested": "requested", "approved": "approved"},
+    (Party.MENTEE, Step.PROPOSE): {"approved": "approved"},
+    (Party.MENTOR, Step.ACCEPT): {"approved": "approved"},
+    (Party.MENTEE, Step.ACCEPT): {"requested": "approved", "approved": "approved"},
+    (Party.MENTOR, Step.DECLINE): {"requested": "requested", "approved": "approved"},
+    (Party.MENTEE, Step.DECLINE): {"requested": "requested", "approved": "approved"},
+    (Party.SYSTEM, Step.EXPIRE): {"hold": "expired", "requested": "expired"},
     (Party.SYSTEM, Step.SETTLE): {"approved": "held"},
 }
 
@@ -76,7 +87,7 @@ def test_no_walk_leaves_the_table_or_comes_back_from_an_end(walk: list[tuple[Ste
     for step, party in walk:
         reached = attempt(status, step, party)
         if isinstance(reached, Status):
-            assert status in LIVE, "a step out of an end"
+            assert status in LIVE | {Status.HOLD}, "a step out of an end"
             status = reached
         else:
             assert (status, step, party) not in TRANSITIONS
@@ -87,8 +98,9 @@ def test_no_walk_leaves_the_table_or_comes_back_from_an_end(walk: list[tuple[Ste
     [
         (Status.APPROVED, Step.CANCEL, Party.MENTEE, "session_begun"),
         (Status.APPROVED, Step.CANCEL, Party.MENTOR, "session_begun"),
-        (Status.APPROVED, Step.MOVE, Party.MENTEE, "session_begun"),
-        (Status.APPROVED, Step.MOVE, Party.MENTOR, "session_begun"),
+        (Status.APPROVED, Step.PROPOSE, Party.MENTEE, "session_begun"),
+        (Status.APPROVED, Step.PROPOSE, Party.MENTOR, "session_begun"),
+        (Status.REQUESTED, Step.ACCEPT, Party.MENTEE, "proposal_expired"),
         (Status.REQUESTED, Step.APPROVE, Party.MENTOR, "time_has_passed"),
     ],
 )

@@ -14,11 +14,11 @@ from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Conn, Pool
 from server.base.ids import new_id
-from server.booking import actions as booking
 from server.booking.model import Booking
 from server.ledger import actions as ledger
 from server.people import store
 from server.people.model import Principal, ProfileChange, Role, User
+from server.sessions import actions as sessions
 from server.settings import Settings
 
 PRICE = 10
@@ -72,7 +72,7 @@ def hour(number: int) -> datetime:
 
 async def booked(ctx: Context, mentor_id: UUID, mentee_id: UUID, at: datetime, **more: Any) -> Booking:
     """An hour, asked for."""
-    return await booking.book(
+    return await sessions.book(
         ctx, mentee_id, mentor_id=mentor_id, start=at, end=at + timedelta(hours=1), **more
     )
 

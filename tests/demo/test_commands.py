@@ -42,6 +42,7 @@ async def test_a_session_its_jobs_and_its_story(pool: Pool, environ: dict[str, s
         "reminders",
         "session_status",
         "no_show",
+        "booking_expiry",
         "payroll",
     ]
     code, said = await visavis(environ | {"VISAVIS_DEMO": "0"}, "demo", "session")

@@ -113,6 +113,7 @@ async def test_a_moved_session_is_reminded_of_again(story: Story) -> None:
     await sessions.reschedule(
         story.ctx, story.mentor.id, booking.id, start=at(120), end=at(180), reason="double booked"
     )
+    await sessions.approve(story.ctx, story.mentee.id, booking.id)
     await run(story, "reminders", at(-19))
     mentee, _ = await mails(story, booking.session_id, "booking_rescheduled")
     assert event(mentee) == ("REQUEST", 2, "CONFIRMED")
@@ -122,20 +123,44 @@ async def test_a_moved_session_is_reminded_of_again(story: Story) -> None:
     assert len(await mails(story, booking.session_id, "reminder")) == 4
 
 
-async def test_a_time_the_mentee_proposes_is_tentative_until_it_is_approved(story: Story) -> None:
+async def test_a_proposed_time_is_asked_of_the_other_side_and_the_calendar_moves_when_it_is_accepted(
+    story: Story,
+) -> None:
     booking = await story.session(START)
-    await sessions.reschedule(story.ctx, story.mentee.id, booking.id, start=at(120), end=at(180), reason="")
+    await sessions.reschedule(
+        story.ctx, story.mentee.id, booking.id, start=at(120), end=at(180), reason="a train"
+    )
     await run(story, "reminders", at(-60))
-    _, mentor = await mails(story, booking.session_id, "booking_rescheduled")
-    assert event(mentor) == ("REQUEST", 2, "TENTATIVE")
-    assert "Please approve or decline" in mentor.text
+    (asked,) = await mails(story, booking.session_id, "move_proposed")
+    assert asked.role == "mentor" and "a train" in asked.text and asked.calendar is None
+    assert await mails(story, booking.session_id, "booking_rescheduled") == []
     await sessions.approve(story.ctx, story.mentor.id, booking.id)
     await run(story, "reminders", at(-59))
-    assert event((await mails(story, booking.session_id, "booking_approved"))[-1]) == (
-        "REQUEST",
-        3,
-        "CONFIRMED",
-    )
+    mentee, mentor = await mails(story, booking.session_id, "booking_rescheduled")
+    assert event(mentee) == event(mentor) == ("REQUEST", 2, "CONFIRMED")
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_who_proposed_learns_that_the_old_time_stands(story: Story, answered: bool) -> None:
+    booking = await story.session(START)
+    await sessions.reschedule(story.ctx, story.mentor.id, booking.id, start=at(120), end=at(180), reason="")
+    if answered:
+        await sessions.reject(story.ctx, story.mentee.id, booking.id, "an exam")
+    await run(story, "booking_expiry", START)
+    await run(story, "booking_expiry", START)
+    (told,) = await mails(story, booking.session_id, "move_declined")
+    assert told.role == "mentor"
+    assert ("an exam" in told.text) == answered
+    assert ("did not answer in time" in told.text) != answered
+
+
+async def test_a_request_nobody_answers_is_put_away_and_both_are_told_once(story: Story) -> None:
+    booking = await story.request(START)
+    await run(story, "booking_expiry", START)
+    await run(story, "booking_expiry", at(1))
+    mentee, mentor = await mails(story, booking.session_id, "booking_expired")
+    assert (mentee.role, mentor.role) == ("mentee", "mentor")
+    assert "30 tokens are back" in mentee.text
 
 
 async def test_a_cancellation_takes_the_calendar_entry_back(story: Story) -> None:
@@ -217,6 +242,6 @@ async def test_a_run_is_remembered_once(story: Story) -> None:
 
 
 async def test_an_unknown_job_is_refused(story: Story) -> None:
-    with pytest.raises(NotFound, match="reminders, session_status, no_show, payroll"):
+    with pytest.raises(NotFound, match="reminders, session_status, no_show, booking_expiry, payroll"):
         await run_job(story.ctx, DevInbox(), "nonsense", START)
     assert all(job.name == name and job.summary and job.schedule.text for name, job in JOBS.items())

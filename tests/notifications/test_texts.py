@@ -49,6 +49,10 @@ VALUES: dict[str, Any] = {
     "period_end": END,
     "total_tokens": 24,
     "session_count": 1,
+    "proposed_start": START + timedelta(days=1),
+    "proposed_end": END + timedelta(days=1),
+    "answer_by": START - timedelta(days=1),
+    "answered": True,
 }
 
 

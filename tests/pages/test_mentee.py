@@ -11,6 +11,7 @@ from server.booking.model import Status
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import Principal, Role
+from server.sessions import actions as sessions
 from tests.pages.conftest import Site, Visit
 from tests.pages.world import PASSWORD
 
@@ -119,7 +120,7 @@ async def test_losing_a_race_for_a_slot_says_so_and_shows_what_is_left(site: Sit
     slot = visitor.page.locator("button.slot[data-start='2026-03-30T09:00:00Z']")
     await slot.click()
     start = datetime(2026, 3, 30, 9, tzinfo=UTC)
-    await booking.book(
+    await sessions.book(
         site.ctx, rival.id, mentor_id=world.mentor.id, start=start, end=start + timedelta(minutes=30)
     )
     await visitor.page.get_by_role("button", name="Request this time").click()
@@ -150,7 +151,7 @@ async def test_moving_picks_another_open_time(site: Site, visit: Visit) -> None:
     visitor = await visit(world.mentee.email)
     page = visitor.page
     await visitor.goto(f"/bookings/{world.requested.id}")
-    await page.get_by_role("link", name="Move to another time").click()
+    await page.get_by_role("link", name="Choose another time").click()
     await page.locator("button.slot[data-start='2026-04-01T07:00:00Z']").click()
     await page.get_by_label("Why does it have to move?").fill("A dentist")
     await page.get_by_role("button", name="Move it").click()

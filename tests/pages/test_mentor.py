@@ -89,17 +89,19 @@ async def test_a_request_is_declined_with_a_reason(site: Site, visit: Visit) -> 
     assert (found.status, found.cancelation_reason) == (Status.REJECTED, "I am on holiday that week")
 
 
-async def test_a_request_is_moved_to_one_of_her_open_times(site: Site, visit: Visit) -> None:
+async def test_she_proposes_one_of_her_open_times(site: Site, visit: Visit) -> None:
     world = site.world
     visitor = await visit(world.mentor.email)
-    await visitor.page.get_by_role("button", name="Move", exact=True).click()
+    await visitor.page.get_by_role("button", name="Propose another time").click()
     dialog = visitor.page.get_by_role("dialog")
     await dialog.get_by_label("New time").select_option("2026-04-02T07:00:00Z/2026-04-02T07:30:00Z")
     await dialog.get_by_label("Reason").fill("Meetings")
-    await dialog.get_by_role("button", name="Move it").click()
-    await expect(visitor.page.get_by_role("region", name="Requests")).to_contain_text(
-        "Thu 2 Apr, 09:00–09:30 CEST"
-    )
+    await dialog.get_by_role("button", name="Propose it").click()
+    await expect(visitor.page.locator("#toasts")).to_contain_text("the old time stands")
+    await visitor.goto(f"/bookings/{world.requested.id}")
+    await expect(visitor.page.get_by_role("complementary")).to_contain_text("Thu 2 Apr, 09:00–09:30 CEST")
+    found = await booking.get(site.ctx, Principal(world.mentor.id, Role.MENTOR), world.requested.id)
+    assert found.start == world.requested.start
 
 
 async def test_the_profile_is_edited_and_its_faults_are_shown(site: Site, visit: Visit) -> None:

@@ -10,7 +10,6 @@ from server.availability import actions as availability
 from server.availability.model import Availability, Window
 from server.base.clock import SteppedClock
 from server.base.context import Context
-from server.booking import actions as booking
 from server.booking.model import Booking
 from server.chat import actions as chat
 from server.integrations.mail import DevInbox
@@ -124,7 +123,7 @@ async def _mentor(
 async def _book(ctx: Context, mentor: User, mentee: User, start: datetime, topic: str) -> Booking:
     note = "I have two offers and cannot decide.\nThe details are in my mail."
     end = start + timedelta(minutes=30)
-    return await booking.book(
+    return await sessions.book(
         ctx, mentee.id, mentor_id=mentor.id, start=start, end=end, topic=topic, note=note
     )
 

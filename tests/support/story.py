@@ -12,7 +12,6 @@ from server.availability.model import Availability, Window
 from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Pool
-from server.booking import actions as bookings
 from server.booking.model import Booking
 from server.ledger import actions as ledger
 from server.people import actions as people
@@ -35,7 +34,7 @@ class Story:
 
     async def request(self, start: datetime, *, minutes: int = 60, topic: str = "Careers") -> Booking:
         """A requested booking; ``start`` must lie on the hour."""
-        return await bookings.book(
+        return await sessions.book(
             self.ctx, self.mentee.id, mentor_id=self.mentor.id, start=start,
             end=start + timedelta(minutes=minutes), topic=topic, note="",
         )  # fmt: skip

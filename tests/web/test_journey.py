@@ -133,10 +133,38 @@ async def test_rejecting_and_moving(world: World) -> None:
     moved = await mentee.post(f"/bookings/{second['id']}/reschedule", {**hour(2, 12), "reason": "Train"})
     assert moved.status == 200, moved.text
     assert (moved.json["status"], moved.json["is_reschedule"], moved.json["start"]) == (
-        "requested", True, hour(2, 12)["start"],
+        "approved", False, hour(1, 11)["start"],
     )  # fmt: skip
-    assert moved.json["reschedule_reason"] == "Train"
-    assert moved.json["revision"] > second["revision"]
+    assert moved.json["proposal"] == {
+        **hour(2, 12), "by": str(mentee.id), "reason": "Train", "expires_at": hour(1, 11)["start"],
+    }  # fmt: skip
+    accepted = (await mentor.post(f"/bookings/{second['id']}/approve")).json
+    assert (accepted["status"], accepted["is_reschedule"], accepted["start"]) == (
+        "approved", True, hour(2, 12)["start"],
+    )  # fmt: skip
+    assert (accepted["reschedule_reason"], accepted["proposal"]) == ("Train", None)
+    assert accepted["revision"] > second["revision"]
+
+
+async def test_terms_are_set_and_hold_from_the_next_booking_on(world: World) -> None:
+    mentor = await world.person(Role.MENTOR)
+    mentee = await world.person(Role.MENTEE, tokens=100)
+    await open_hours(mentor)
+    terms = {
+        "instant_approval": True, "free_until_hours": 24, "late_fee_percent": 50, "no_show_fee_percent": 80,
+    }  # fmt: skip
+    assert (await mentor.call("PUT", "/me/booking-terms", terms)).json == terms
+    assert (await mentor.get("/me/booking-terms")).json == terms
+    bad = await mentor.call("PUT", "/me/booking-terms", {**terms, "late_fee_percent": 101})
+    assert (bad.status, bad.json["errors"][0]["field"]) == (422, "late_fee_percent")
+    made = (await mentee.post("/bookings", {"mentor_id": str(mentor.id), **hour(3, 10)})).json
+    assert made["status"] == "approved"
+    assert made["cancellation"]["late_fee_percent"] == 50
+    assert made["cancellation"]["free_until"] == hour(2, 10)["start"]
+    kept = await mentee.post("/bookings", {"mentor_id": str(mentor.id), **hour(3, 12), "hold": True})
+    assert (kept.status, kept.json["status"]) == (201, "hold")
+    paid = await mentee.post(f"/bookings/{kept.json['id']}/confirm")
+    assert (paid.status, paid.json["status"]) == (200, "approved")
 
 
 async def test_tokens_are_renewed_once_and_a_stolen_one_ends_the_family(world: World) -> None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from server.booking import actions as booking
-from server.booking.model import Booking
+from server.booking.model import Booking, Terms
 from server.people.model import Role
 from server.sessions import actions as sessions
 from web.access import Owner, RoleIs, SignedIn
 from web.api.endpoint import BASE, Call, LimitBy, by_caller, endpoint
 from web.limits import BOOKING_WRITES
 from web.schemas.base import NoQuery, Nothing, Page, Person
-from web.schemas.sessions import BookingIn, BookingOut, BookingsQuery, ReasonIn, RescheduleIn
+from web.schemas.sessions import (
+    BookingIn,
+    BookingOut,
+    BookingsQuery,
+    CancellationOut,
+    ProposalOut,
+    ReasonIn,
+    RescheduleIn,
+    TermsModel,
+)
 
 TAG = "Bookings"
 
@@ -30,6 +39,22 @@ def shown(it: Booking) -> BookingOut:
         is_reschedule=it.is_reschedule,
         reschedule_reason=it.reschedule_reason,
         cancelation_reason=it.cancelation_reason,
+        expires_at=it.expires_at,
+        proposal=None
+        if it.proposal is None
+        else ProposalOut(
+            start=it.proposal.start,
+            end=it.proposal.end,
+            by=it.proposal.by,
+            reason=it.proposal.reason,
+            expires_at=it.proposal.expires_at,
+        ),
+        cancellation=CancellationOut(
+            free_until=it.free_until,
+            late_fee_percent=it.late_fee_percent,
+            no_show_fee_percent=it.no_show_fee_percent,
+        ),
+        series_id=it.series_id,
         revision=it.revision,
         created_at=it.created_at,
         updated_at=it.updated_at,
@@ -37,9 +62,10 @@ def shown(it: Booking) -> BookingOut:
 
 
 async def book(call: Call[BookingIn, NoQuery]) -> BookingOut:
-    """Request a session. The price is held at once; the mentor then approves or rejects."""
+    """Request a session. The price is held at once; the mentor then approves or rejects, or has said before that she
+    approves whatever fits. With `hold` the time is kept for five minutes, unpaid, until it is confirmed."""
     body = call.body
-    made = await booking.book(
+    made = await sessions.book(
         call.ctx,
         call.caller.user_id,
         mentor_id=body.mentor_id,
@@ -47,6 +73,7 @@ async def book(call: Call[BookingIn, NoQuery]) -> BookingOut:
         end=body.end,
         topic=body.topic,
         note=body.note,
+        hold=body.hold,
     )
     call.headers["Location"] = f"{BASE}/bookings/{made.id}"
     return shown(made)
@@ -71,18 +98,25 @@ async def one(call: Call[Nothing, NoQuery]) -> BookingOut:
     return shown(await booking.get(call.ctx, call.caller, call.id()))
 
 
+async def confirm(call: Call[Nothing, NoQuery]) -> BookingOut:
+    """Pay for a time that was kept."""
+    return shown(await sessions.confirm(call.ctx, call.caller.user_id, call.id()))
+
+
 async def approve(call: Call[Nothing, NoQuery]) -> BookingOut:
-    """Agree; the session is published."""
+    """Agree: the mentor to a request, either side to the time the other one proposes."""
     return shown(await sessions.approve(call.ctx, call.caller.user_id, call.id()))
 
 
 async def reject(call: Call[ReasonIn, NoQuery]) -> BookingOut:
-    """Decline; the held tokens go back."""
+    """Decline: the mentor a request (the held tokens go back), either side the time the other one proposes (the old
+    one stands). Who proposed it takes it back the same way."""
     return shown(await sessions.reject(call.ctx, call.caller.user_id, call.id(), call.body.reason))
 
 
 async def reschedule(call: Call[RescheduleIn, NoQuery]) -> BookingOut:
-    """Move to another time. When the mentee moves an approved booking, the mentor has to approve again."""
+    """Propose another time of the same length. The old one stands until the other side approves; only a request that
+    the mentor has not answered is moved at once by its mentee."""
     body = call.body
     moved = await sessions.reschedule(
         call.ctx, call.caller.user_id, call.id(), start=body.start, end=body.end, reason=body.reason
@@ -91,8 +125,26 @@ async def reschedule(call: Call[RescheduleIn, NoQuery]) -> BookingOut:
 
 
 async def cancel(call: Call[ReasonIn, NoQuery]) -> BookingOut:
-    """Call it off; the held tokens go back."""
+    """Call it off; the held tokens go back, less the late fee that was agreed when it was booked."""
     return shown(await sessions.cancel(call.ctx, call.caller.user_id, call.id(), call.body.reason))
+
+
+async def terms(call: Call[Nothing, NoQuery]) -> TermsModel:
+    return _terms(await booking.terms(call.ctx, call.caller.user_id))
+
+
+async def set_terms(call: Call[TermsModel, NoQuery]) -> TermsModel:
+    """For bookings from now on; those made before keep theirs."""
+    return _terms(await booking.put_terms(call.ctx, call.caller.user_id, Terms(**call.body.model_dump())))
+
+
+def _terms(it: Terms) -> TermsModel:
+    return TermsModel(
+        instant_approval=it.instant_approval,
+        free_until_hours=it.free_until_hours,
+        late_fee_percent=it.late_fee_percent,
+        no_show_fee_percent=it.no_show_fee_percent,
+    )
 
 
 _LIMITS = (LimitBy(BOOKING_WRITES, by_caller),)
@@ -106,7 +158,7 @@ ROUTES = (
         body=BookingIn, reply=BookingOut, status=201, limits=_LIMITS, idempotent=True,
         refusals={
             402: ("insufficient_tokens",),
-            409: (_CONFLICT, "idempotency_in_progress"),
+            409: (_CONFLICT, "day_full", "week_full", "month_full", "idempotency_in_progress"),
             422: ("idempotency_key_reused",),
         },
     ),
@@ -116,19 +168,35 @@ ROUTES = (
     ),
     endpoint("GET", "/bookings/{id}", one, access=Owner.of("booking"), summary="A booking", tag=TAG, reply=BookingOut),
     endpoint(
-        "POST", "/bookings/{id}/approve", approve, access=Owner.of("booking", Role.MENTOR), summary="Approve", tag=TAG,
-        reply=BookingOut, limits=_LIMITS, refusals={409: (_ILLEGAL, "time_has_passed")},
+        "POST", "/bookings/{id}/confirm", confirm, access=Owner.of("booking", Role.MENTEE), tag=TAG,
+        summary="Pay for a held time", reply=BookingOut, limits=_LIMITS,
+        refusals={402: ("insufficient_tokens",), 409: (_ILLEGAL, "hold_expired")},
     ),
     endpoint(
-        "POST", "/bookings/{id}/reject", reject, access=Owner.of("booking", Role.MENTOR), summary="Reject", tag=TAG,
+        "POST", "/bookings/{id}/approve", approve, access=_OWNER, summary="Approve", tag=TAG, reply=BookingOut,
+        limits=_LIMITS,
+        refusals={
+            409: (_ILLEGAL, _CONFLICT, "time_has_passed", "request_expired", "proposal_expired", "session_begun"),
+        },
+    ),
+    endpoint(
+        "POST", "/bookings/{id}/reject", reject, access=_OWNER, summary="Reject", tag=TAG,
         body=ReasonIn, reply=BookingOut, limits=_LIMITS, refusals={409: (_ILLEGAL,)},
     ),
     endpoint(
-        "POST", "/bookings/{id}/reschedule", reschedule, access=_OWNER, summary="Move", tag=TAG,
+        "POST", "/bookings/{id}/reschedule", reschedule, access=_OWNER, summary="Propose another time", tag=TAG,
         body=RescheduleIn, reply=BookingOut, limits=_LIMITS, refusals={409: (_CONFLICT, _ILLEGAL, "session_begun")},
     ),
     endpoint(
         "POST", "/bookings/{id}/cancel", cancel, access=_OWNER, summary="Cancel", tag=TAG,
         body=ReasonIn, reply=BookingOut, limits=_LIMITS, refusals={409: (_ILLEGAL, "session_begun")},
+    ),
+    endpoint(
+        "GET", "/me/booking-terms", terms, access=RoleIs.of(Role.MENTOR), summary="One's terms", tag=TAG,
+        reply=TermsModel,
+    ),
+    endpoint(
+        "PUT", "/me/booking-terms", set_terms, access=RoleIs.of(Role.MENTOR), summary="Set one's terms", tag=TAG,
+        body=TermsModel, reply=TermsModel,
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from server.base.context import Context
 from server.base.errors import NotFound
-from server.booking.model import LIVE, Booking, Status
+from server.booking.model import LIVE, Booking, Proposal, Status
 from server.people.model import Principal, Role, User
 from server.sessions import actions as sessions
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome, Session
@@ -40,6 +40,9 @@ class BookingView:
     cancelation_reason: str | None
     created_at: datetime
     updated_at: datetime
+    proposal: Proposal | None
+    expires_at: datetime | None
+    cancellation_fee: int  # what cancelling now costs the mentee who reads this
     reader_id: UUID
     now: datetime
 
@@ -98,6 +101,15 @@ class BookingView:
         return not self.both and self.status in LIVE and self.now < self.start
 
     @property
+    def asked_by_other(self) -> bool:
+        """The other side proposes another time, and waits for this reader."""
+        return self.proposal is not None and not self.both and self.proposal.by != self.reader_id
+
+    @property
+    def proposed_by_me(self) -> bool:
+        return self.proposal is not None and self.proposal.by == self.reader_id
+
+    @property
     def has_session(self) -> bool:
         return self.status in (Status.APPROVED, Status.HELD)
 
@@ -133,6 +145,11 @@ def view_of(it: Booking, reader: User, now: datetime, session: Session | None = 
         cancelation_reason=it.cancelation_reason,
         created_at=it.created_at,
         updated_at=it.updated_at,
+        proposal=it.proposal,
+        expires_at=it.expires_at,
+        cancellation_fee=it.cancellation_fee(it.party(reader.id), now)
+        if reader.id in (it.mentor_id, it.mentee_id)
+        else 0,
         reader_id=reader.id,
         now=now,
     )
@@ -183,6 +200,10 @@ def timeline(view: BookingView) -> list[Step]:
             steps.append(Step("You meet", "todo", view.start))
         case Status.REJECTED:
             steps.append(Step(f"{mentor} declined", "bad", view.updated_at, "The tokens went back"))
+        case Status.HOLD:
+            steps.append(Step("Kept for you until it is confirmed", "todo", view.expires_at))
+        case Status.EXPIRED:
+            steps.append(Step("Nobody answered in time", "bad", view.updated_at, "The tokens went back"))
         case Status.CANCELLED:
             steps.append(Step("Cancelled", "bad", view.updated_at, "The tokens went back"))
         case Status.HELD:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from web.schemas.base import In, Instant, Out, PageQuery, Person, Query, Reason, Text
 
-Status = Literal["requested", "approved", "rejected", "cancelled", "held"]
+Status = Literal["hold", "requested", "approved", "rejected", "expired", "cancelled", "held"]
 OutcomeName = Literal["completed", "mentor_no_show", "mentee_no_show", "both_absent", "cancelled"]
 
 
@@ -19,6 +19,7 @@ class BookingIn(In):
     end: Instant
     topic: Text = Field("", max_length=200)
     note: Text = Field("", max_length=2000)
+    hold: bool = Field(False, description="Only keep the time, for five minutes and unpaid; then confirm it.")
 
 
 class ReasonIn(In):
@@ -29,6 +30,35 @@ class RescheduleIn(In):
     start: Instant
     end: Instant
     reason: Reason = ""
+
+
+class ProposalOut(Out):
+    """Another time that one side asks the other for; the old one stands until it is approved."""
+
+    start: Instant
+    end: Instant
+    by: UUID
+    reason: str
+    expires_at: Instant
+
+
+class CancellationOut(Out):
+    """The mentor's terms as they were when it was booked; percentages of the price."""
+
+    free_until: Instant
+    late_fee_percent: int
+    no_show_fee_percent: int
+
+
+class TermsModel(In):
+    """What a mentor asks of who books her; percentages of the price."""
+
+    instant_approval: bool = Field(False, description="Whatever fits the hours is approved at once.")
+    free_until_hours: int = Field(
+        0, strict=True, description="Cancelling is free until so long before the start."
+    )
+    late_fee_percent: int = Field(0, strict=True, description="What a mentee pays who cancels later.")
+    no_show_fee_percent: int = Field(100, strict=True, description="What a mentee pays who stays away.")
 
 
 class BookingOut(Out):
@@ -45,6 +75,10 @@ class BookingOut(Out):
     is_reschedule: bool
     reschedule_reason: str | None
     cancelation_reason: str | None
+    expires_at: Instant | None = Field(description="Until when a hold or a request waits.")
+    proposal: ProposalOut | None
+    cancellation: CancellationOut
+    series_id: UUID | None
     revision: int = Field(description="Rises with every change of time or state (iTIP SEQUENCE).")
     created_at: Instant
     updated_at: Instant

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from media.dependency import Structure as Templates
 TEMPORAL = (
     8  # a decode target is the number `spatial * TEMPORAL + temporal`, a set of them the bits of an int
 )
+RING = 512  # packets whose description is remembered, a power of two: as many as can be sent again
+COUNTED = 1 << 18  # octets after which what is counted of each layer is halved: one to a few seconds
 MAX_KINDS = 64  # sets of decode targets whose octets are counted apart; real streams have a dozen
 _FIRST_PICTURE = 1 << 20  # extended numbers begin so that nothing before them is negative,
 _FIRST_FRAME = 1 << 40  # and the descriptor's lie above VP9's own, in case it appears later
@@ -31,16 +34,6 @@ class Structure:
             if target // TEMPORAL <= spatial and target % TEMPORAL <= temporal:
                 found = target
         return found
-
-    def spatial_for(self, height: int | None) -> int:
-        """The lowest spatial layer that fills so many lines; None: the best. Unknown heights count as halves of 720."""
-        top = len(self.heights) - 1
-        if height is None:
-            return top
-        for spatial, lines in enumerate(self.heights):
-            if (lines or 720 >> top - spatial) >= height:
-                return spatial
-        return top
 
 
 NOTHING = Structure((0,), (0,))  # as long as nothing was said
@@ -74,16 +67,15 @@ class Layers:
     """
 
     __slots__ = (
-        "_frame", "_group", "_group_from", "_is_vp9", "_mask", "_newest", "_octets", "_pictures", "_reader", "_ring",
+        "_counted", "_frame", "_group", "_group_from", "_is_vp9", "_newest", "_octets", "_pictures", "_reader", "_ring",
         "_seen", "_targets", "_templates", "structure",
     )  # fmt: skip
 
-    def __init__(self, is_vp9: bool, ring_packets: int) -> None:
-        """`ring_packets` as the stream's PacketRing, a power of two: what can be sent again can be described again."""
+    def __init__(self, is_vp9: bool) -> None:
         self._is_vp9 = is_vp9
-        self._mask = ring_packets - 1
-        self._ring: list[Said | None] = [None] * ring_packets
+        self._ring: list[Said | None] = []  # made when there is something to choose from
         self._octets: dict[int, int] = {}  # by the set of decode targets they belong to
+        self._counted = 0
         self.structure = NOTHING
         self._reader: Reader | None = None  # from the first dependency descriptor on
         self._targets: tuple[
@@ -99,7 +91,7 @@ class Layers:
 
     def describe(self, packet: int) -> Said | None:
         """What the packet of this extended sequence number said; None if it is unknown or long ago."""
-        said = self._ring[packet & self._mask]
+        said = self._ring[packet & RING - 1] if self._ring else None
         return said if said is not None and said.packet == packet else None
 
     def note(self, packet: int, payload: bytes, descriptor: bytes) -> bool:
@@ -112,16 +104,42 @@ class Layers:
             found = self._vp9(payload)
         if found is None:
             return False
-        frame, last = found
-        self._ring[packet & self._mask] = Said(packet, frame, last)
-        octets = self._octets
-        if frame.present in octets or len(octets) < MAX_KINDS:
-            octets[frame.present] = octets.get(frame.present, 0) + len(payload)
+        if len(self.structure.targets) > 1:
+            frame, last = found
+            if not self._ring:
+                self._ring = [None] * RING
+            self._ring[packet & RING - 1] = Said(packet, frame, last)
+            self._count(frame.present, len(payload))
         return self.structure is not before
 
-    def octets(self, target: int) -> int:
-        """How many have come in so far of what a subscriber with this decode target is sent."""
-        return sum(count for present, count in self._octets.items() if present >> target & 1)
+    def _count(self, present: int, size: int) -> None:
+        octets = self._octets
+        if present in octets or len(octets) < MAX_KINDS:
+            octets[present] = octets.get(present, 0) + size
+            self._counted += size
+            if self._counted > COUNTED:
+                self._octets = {kind: count // 2 for kind, count in octets.items() if count > 1}
+                self._counted = sum(self._octets.values())
+
+    def everything(self, spatial: int, temporal: int) -> bool:
+        """Whether these limits leave out nothing: the best decode target is wanted, and needs every frame."""
+        best = self.structure.best(spatial, temporal)
+        return best == self.structure.targets[-1] and all(kind >> best & 1 for kind in self._octets)
+
+    def rungs(self) -> Sequence[tuple[int, int, int, float]]:
+        """As layers.Scalable asks: (spatial, temporal, lines, share of the octets) of each decode target."""
+        structure = self.structure
+        if len(structure.targets) < 2 or not self._counted:
+            return ()
+        return [
+            (
+                target // TEMPORAL,
+                target % TEMPORAL,
+                structure.heights[target // TEMPORAL],
+                sum(count for kind, count in self._octets.items() if kind >> target & 1) / self._counted,
+            )
+            for target in structure.targets
+        ]
 
     # From the dependency descriptor.
 

@@ -10,6 +10,7 @@ from typing import Any
 from media.api import Kind
 from media.codec import OPUS, RED, VP8
 from media.downlink import Downlink
+from media.layers import ALL
 from media.limits import Bucket
 from media.pace import Recent, Watch
 from media.recorder import Kind as Recorded
@@ -19,6 +20,7 @@ from media.rewrite import Rewriter
 from media.rtp import ExtensionIds, Extras
 from media.sequence import SequenceMap
 from media.stream import Rate, Stream, Track
+from media.svc import Selector
 from media.template import Template, template_of
 from media.vp8 import Description, Pictures, describe
 
@@ -68,6 +70,7 @@ class Outlet:
         "kind",
         "last_frame",
         "last_timestamp",
+        "limits",
         "loss",
         "lost",
         "mid",
@@ -142,6 +145,7 @@ class Outlet:
         self.target: Stream | None = None  # what is to be forwarded from its next keyframe on
         self.wanted: int | None = None  # lines of picture; None the best there is, 0 nothing
         self.allowed: tuple[Stream, ...] | None = None  # by the allocator; None: all
+        self.limits = (ALL, ALL)  # (spatial, temporal) layers inside a stream
         self.unwraps = False  # of redundant audio, is sent the packet itself only
         self.rewriter: Rewriter | None = None  # of the payload; None as long as nothing in it must change
         self.context: Any = None
@@ -275,6 +279,11 @@ class Outlet:
             self.frame_offset = self.last_frame + 1 - first
         if stream.codec is VP8:
             self._continue_pictures(before, payload)
+        elif stream.scalable is not None:
+            layers = stream.scalable
+            self.rewriter = (
+                None if layers.everything(*self.limits) else Selector(layers, *self.limits, everything=False)
+            )
         else:
             self.rewriter = self._renumbered(payload) if stream.codec is RED and not self.unwraps else None
         self.numbers.rebase(source)
@@ -315,9 +324,25 @@ class Outlet:
         if pictures is not None:
             pictures.switch(said)
 
-    def limit(self, _spatial: int, temporal: int) -> None:
-        """Of a stream that has layers inside, send those up to these only (layers.ALL: all of them)."""
-        self.limit_temporal(min(temporal, 3))
+    def limit(self, spatial: int, temporal: int) -> None:
+        """Of a stream that has layers inside, send those up to these only (layers.ALL: all of them).
+
+        To be said again every now and then: a layer that only a keyframe leads to is then asked for again.
+        """
+        self.limits = spatial, temporal
+        stream = self.stream
+        layers = stream.scalable if stream is not None else None
+        if stream is None or layers is None:
+            self.limit_temporal(min(temporal, 3))
+            return
+        selector = self.rewriter
+        if not isinstance(selector, Selector):
+            if layers.everything(spatial, temporal):
+                return
+            selector = self.rewriter = Selector(layers, spatial, temporal, everything=True)
+        selector.limit(spatial, temporal)
+        if selector.needs_keyframe:
+            stream.want_keyframe()
 
     def limit_temporal(self, highest: int) -> None:
         """Send temporal layers up to `highest` only, from the next frame on that allows it (VP8)."""

@@ -276,8 +276,7 @@ class Peer:
         if codec.kind != track.kind:
             return "rtp_unknown_payload_type"
         if known is not None:
-            known.payload_type = payload_type
-            known.codec = codec
+            known.recode(payload_type, codec)
             if self.recorder is not None:
                 self.recorder.stream(self, known)
             track.add(known, now)  # everybody starts anew, with the other codec
@@ -357,7 +356,7 @@ class Peer:
     def aim(self, now: float) -> None:
         """Look again which layers are alive, and which of them each subscriber is sent."""
         for track in self.tracks.values():
-            if track.rids:
+            if track.rids or any(stream.scalable is not None for stream in track.streams):
                 for stream in track.streams:
                     if stream.packets != stream.alive_packets:
                         stream.alive_packets, stream.alive_at = stream.packets, now

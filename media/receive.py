@@ -319,6 +319,10 @@ class Receiver:
             if not ring.store(packet):
                 tally.drop("rtp_duplicate")
                 return
+            layers = stream.scalable
+            if layers is not None and layers.note(number, payload, extras.descriptor if extras else b""):
+                self.flush()
+                stream.track.sort(now)
             # Once per frame; all packets only while one is awaited, in case reordering put another one first.
             if timestamp != stream.frame or stream.keyframe_wanted:
                 if timestamp != stream.frame:

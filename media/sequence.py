@@ -52,17 +52,19 @@ class SequenceMap:
         """Leave out `source`, so that the output has no hole. False if it came too late: later ones are out already."""
         if source < self.floor or source + self.offset <= self.highest:
             return False
+        if self._segments and self._segments[-1][0] == source:
+            self._segments.pop()  # it had nothing in it: a run of swallowed numbers costs one segment
         self._begin(source + 1, self.offset - 1)
         return True
 
     def lookup(self, source: int) -> int | None:
         """The output number of `source`, or None if it belongs to nothing that was forwarded."""
-        above: int | None = None
+        above: int | None = None  # what the segment after this one begins with, as sent
         for first, offset in reversed(self._segments):
             if source >= first:
-                # The last number before the next segment was swallowed: it has no output number.
-                return None if source + 1 == above else source + offset
-            above = first
+                # The last numbers before the next segment were swallowed: they have no output number.
+                return None if above is not None and source + offset >= above else source + offset
+            above = first + offset
         return None
 
     def source_of(self, out: int) -> int | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from media.api import Kind, Source
 from media.codec import ForwardedCodec
 from media.dynacast import Announced
-from media.layers import Scalable, alive, best_first, inner_limit, pick
+from media.layered import Layers
+from media.layers import alive, best_first, inner_limit, pick
 from media.nack import MissingPackets
 from media.pace import Pace, Recent
 from media.recorder import Kind as Recorded
@@ -195,7 +196,8 @@ class Stream:
         self.clock_rate = codec.clock_rate
         self.is_video = codec.kind == "video"
         self.ring = ring  # of video; None of audio, which is not retransmitted
-        self.scalable: Scalable | None = None  # what a codec knows of the layers inside
+        # The layers inside, of codecs that may have some.
+        self.scalable = Layers(codec.name == "vp9") if codec.scalable else None
         self.loudness = 0  # of sound: decibels above silence, summed over its packets
         self.watched = (
             False  # whether the room is told when this sound is loud, because not everybody hears it
@@ -226,6 +228,12 @@ class Stream:
         self.report_ntp = 0  # from the latest sender report; 0 before the first
         self.report_timestamp = 0
         self.report_at = 0.0
+
+    def recode(self, payload_type: int, codec: ForwardedCodec) -> None:
+        """The sender has changed the codec."""
+        self.payload_type = payload_type
+        self.codec = codec
+        self.scalable = Layers(codec.name == "vp9") if codec.scalable else None
 
     def want_keyframe(self) -> None:
         """Somebody cannot show anything before the next keyframe; the feedback tick asks for it."""

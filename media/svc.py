@@ -9,10 +9,8 @@ from media.layered import NOTHING, TEMPORAL, Frame, Layers, Said
 if TYPE_CHECKING:
     from media.stream import Packet
 
-HISTORY = (
-    128  # frames whose treatment is remembered: over a second of three spatial layers at 30 frames a second
-)
-EVERYTHING = TEMPORAL - 1  # a limit that limits nothing
+HISTORY = 128  # frames remembered: over a second of three spatial layers at 30 frames a second
+PATIENCE = 12  # frames: four pictures of three spatial layers
 # A packet that says nothing of its layer is not sent: it may need what this subscriber has not got.
 _UNKNOWN = Said(-1, Frame(NOTHING, -1, 0, 0, (), 0, 0), False)
 
@@ -27,16 +25,9 @@ class Selector:
     """
 
     __slots__ = (
-        "_aims",
-        "_changes",
-        "_frames",
-        "_layers",
-        "_limits",
-        "_newest",
-        "_structure",
-        "_unit",
+        "_aims", "_changes", "_frames", "_layers", "_limits", "_newest", "_structure", "_unit", "_waited", "broken",
         "current",
-    )
+    )  # fmt: skip
 
     def __init__(self, layers: Layers, spatial: int, temporal: int, *, everything: bool) -> None:
         """Limits as for `limit`. `everything`: the subscriber has been sent all frames until now; else it begins
@@ -52,6 +43,8 @@ class Selector:
             (-1, self.current)
         ]  # (number of its first frame, decode target)
         self._aims: tuple[int, ...] = ()
+        self._waited = 0  # frames since the aim changed
+        self.broken = False  # what is sent cannot be decoded any more: the sender does not do what he says
         self._aim()
 
     def limit(self, spatial: int, temporal: int) -> None:
@@ -62,8 +55,14 @@ class Selector:
 
     @property
     def needs_keyframe(self) -> bool:
-        """Whether another spatial layer is wanted, to which only a keyframe leads (or the next picture)."""
-        return bool(self._aims) and self._aims[0] // TEMPORAL != self.current // TEMPORAL
+        """Whether only a keyframe leads to the spatial layer that is wanted: always to a better one, to a lesser one
+        if some frames have passed that did not."""
+        if self.broken:
+            return True
+        if not self._aims:
+            return False
+        up = self._aims[0] // TEMPORAL - self.current // TEMPORAL
+        return up > 0 or (up < 0 and self._waited > PATIENCE)
 
     @property
     def spatial(self) -> int:
@@ -74,6 +73,10 @@ class Selector:
     def temporal(self) -> int:
         """The best temporal layer sent now."""
         return max(self.current, 0) % TEMPORAL
+
+    def __deepcopy__(self, _memo: object) -> Selector:
+        """What was sent before a switch of streams is sent again by this one; the new stream has its own."""
+        return self
 
     def describe(self, packet: Packet) -> Said:
         """What was read when the packet came in."""
@@ -106,13 +109,18 @@ class Selector:
             if frame.structure is not self._structure:
                 self._structure = frame.structure
                 self._aim()
-            if self._aims and decodable:
-                self._turn(frame, timestamp != self._unit)
+            if self._aims:
+                self._waited += 1
+                if decodable:
+                    self._turn(frame, timestamp != self._unit)
             self._unit = timestamp
             target = self.current
         else:
             target = self._target_of(frame.number)
-        sent = decodable and target >= 0 and bool(frame.present >> target & 1)
+        belongs = target >= 0 and bool(frame.present >> target & 1)
+        sent = belongs and decodable
+        if belongs:
+            self.broken = not decodable
         frames[frame.number] = sent
         if len(frames) > HISTORY:
             del frames[next(iter(frames))]
@@ -141,6 +149,7 @@ class Selector:
 
     def _aim(self) -> None:
         """The target wanted, then with the spatial layer of now: what can be had without a keyframe."""
+        self._waited = 0
         aim = self._structure.best(*self._limits)
         if aim == self.current:
             self._aims = ()

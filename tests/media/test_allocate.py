@@ -12,6 +12,7 @@ from media.allocate import RESUME_SECONDS, apply
 from media.api import Source
 from media.codec import OPUS, VP8
 from media.downlink import Downlink
+from media.layered import Layers
 from media.layers import ladder
 from media.outlet import Outlet
 from media.ring import PacketRing
@@ -78,7 +79,7 @@ def test_each_rung_shows_more_and_costs_more() -> None:
     assert [rung.height for rung in ladder(track.streams, None, False)] == [360, 720]
 
 
-class Svc:
+class Svc(Layers):
     """Two spatial layers with two temporal ones each."""
 
     def rungs(self) -> list[tuple[int, int, int, float]]:
@@ -88,7 +89,7 @@ class Svc:
 def test_layers_inside_a_stream_are_rungs_too() -> None:
     track = source("ann", "camera", (("", 720, 1_000_000.0),))
     (stream,) = track.streams
-    stream.scalable = Svc()
+    stream.scalable = Svc(False)
     rungs = ladder(track.streams, None, False)
     assert [(r.spatial, r.temporal, r.rate) for r in rungs] == [(0, 0, 2e5), (0, 1, 3e5), (1, 1, 1e6)]
     rungs = ladder(track.streams, None, True)  # a screen: sharp before smooth

@@ -67,8 +67,8 @@ class Layers:
     """
 
     __slots__ = (
-        "_counted", "_frame", "_group", "_group_from", "_is_vp9", "_newest", "_octets", "_pictures", "_reader", "_ring",
-        "_seen", "_targets", "_templates", "structure",
+        "_counted", "_frame", "_group", "_group_from", "_is_vp9", "_latest", "_newest", "_octets", "_pictures",
+        "_reader", "_ring", "_seen", "_targets", "_templates", "structure",
     )  # fmt: skip
 
     def __init__(self, is_vp9: bool) -> None:
@@ -76,6 +76,7 @@ class Layers:
         self._ring: list[Said | None] = []  # made when there is something to choose from
         self._octets: dict[int, int] = {}  # by the set of decode targets they belong to
         self._counted = 0
+        self._latest = -1  # the highest frame number
         self.structure = NOTHING
         self._reader: Reader | None = None  # from the first dependency descriptor on
         self._targets: tuple[
@@ -104,8 +105,9 @@ class Layers:
             found = self._vp9(payload)
         if found is None:
             return False
+        frame, last = found
+        self._latest = max(self._latest, frame.number)
         if len(self.structure.targets) > 1:
-            frame, last = found
             if not self._ring:
                 self._ring = [None] * RING
             self._ring[packet & RING - 1] = Said(packet, frame, last)
@@ -120,6 +122,11 @@ class Layers:
             if self._counted > COUNTED:
                 self._octets = {kind: count // 2 for kind, count in octets.items() if count > 1}
                 self._counted = sum(self._octets.values())
+
+    @property
+    def next_frame(self) -> int:
+        """Greater than the number of every frame that has come in."""
+        return self._latest + 1
 
     def everything(self, spatial: int, temporal: int) -> bool:
         """Whether these limits leave out nothing: the best decode target is wanted, and needs every frame."""

@@ -10,6 +10,7 @@ from media.pace import threshold
 from media.peer import Peer
 from media.quality import quality_of
 from media.stream import Stream
+from media.svc import Selector
 from media.tally import Tally
 from media.vp8 import Pictures
 
@@ -102,7 +103,13 @@ def _outgoing(outlet: Outlet) -> StreamStats:
     stream = outlet.stream
     best = max((s.height for s in outlet.track.streams), default=0) if outlet.track is not None else 0
     average = stream.pace.average if stream is not None else 0.0
-    pictures = outlet.rewriter
+    height = stream.height if stream is not None else 0
+    spatial = temporal = -1
+    match outlet.rewriter:
+        case Pictures() as pictures if pictures.limit < 3:
+            temporal = pictures.limit
+        case Selector() as selector:
+            spatial, temporal, height = selector.spatial, selector.temporal, selector.height or height
     return StreamStats(
         direction="out",
         mid=outlet.mid,
@@ -120,9 +127,10 @@ def _outgoing(outlet: Outlet) -> StreamStats:
         rid=stream.rid if stream is not None else "",
         loss=outlet.loss,
         retransmitted=outlet.retransmitted,
-        height=stream.height if stream is not None else 0,
+        height=height,
         best_height=best if outlet.wanted is None else min(best, outlet.wanted),
-        temporal=pictures.limit if isinstance(pictures, Pictures) and pictures.limit < 3 else -1,
+        spatial=spatial,
+        temporal=temporal,
         frame_rate=1 / average if average > 0 else 0.0,
         freezes=outlet.watch.freezes,
         freeze_seconds=outlet.watch.freeze_seconds,

@@ -25,8 +25,8 @@ class Selector:
     """
 
     __slots__ = (
-        "_aims", "_changes", "_frames", "_layers", "_limits", "_newest", "_structure", "_unit", "_waited", "broken",
-        "current",
+        "_aims", "_changes", "_frames", "_from", "_layers", "_limits", "_newest", "_structure", "_unit", "_waited",
+        "broken", "current",
     )  # fmt: skip
 
     def __init__(self, layers: Layers, spatial: int, temporal: int, *, everything: bool) -> None:
@@ -37,11 +37,10 @@ class Selector:
         self._limits = spatial, temporal
         self._frames: dict[int, bool] = {}  # number -> sent, oldest first
         self._newest = -1
+        self._from = layers.next_frame if everything else -1  # frames before this one are all sent
         self._unit = -1  # timestamp of the picture under way
         self.current = self._structure.targets[-1] if everything else -1
-        self._changes: list[tuple[int, int]] = [
-            (-1, self.current)
-        ]  # (number of its first frame, decode target)
+        self._changes = [(-1, self.current)]  # (number of its first frame, decode target)
         self._aims: tuple[int, ...] = ()
         self._waited = 0  # frames since the aim changed
         self.broken = False  # what is sent cannot be decoded any more: the sender does not do what he says
@@ -68,6 +67,11 @@ class Selector:
     def spatial(self) -> int:
         """The best spatial layer sent now."""
         return max(self.current, 0) // TEMPORAL
+
+    @property
+    def height(self) -> int:
+        """Lines of the best spatial layer sent now, 0 if unknown."""
+        return self._structure.heights[self.spatial] if self.spatial < len(self._structure.heights) else 0
 
     @property
     def temporal(self) -> int:
@@ -102,6 +106,8 @@ class Selector:
         """A frame's first packet: change the target if this is the place, and see whether the frame is sent."""
         if frame.number < 0:
             return False
+        if frame.number < self._from:
+            return True
         frames, references = self._frames, frame.references
         decodable = all(frames.get(number, True) for number in references)
         if frame.number > self._newest:
@@ -130,14 +136,19 @@ class Selector:
         """Take the best aim that this decodable frame allows; `begins`: it is the first of its picture."""
         current = self.current
         for aim in self._aims:
-            if not frame.present >> aim & 1:
+            if aim // TEMPORAL == current // TEMPORAL and aim < current:
+                allowed = begins
+            elif not frame.present >> aim & 1:
                 continue
-            if not frame.references:
+            elif not frame.references:
                 allowed = bool(frame.switch >> aim & 1)
             elif current < 0 or aim // TEMPORAL > current // TEMPORAL:
                 continue
-            elif aim % TEMPORAL <= current % TEMPORAL:
-                allowed = begins
+            elif aim // TEMPORAL < current // TEMPORAL:
+                # What may still come late was not of this layer: what the frame needs must have been sent for certain.
+                certain = all(self._frames.get(number, number < self._from) for number in frame.references)
+                less = aim % TEMPORAL <= current % TEMPORAL
+                allowed = begins and certain and (less or bool(frame.switch >> aim & 1))
             else:
                 allowed = bool(frame.switch >> aim & 1 and frame.present >> current & 1)
             if allowed:

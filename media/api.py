@@ -78,9 +78,10 @@ class MediaConfig:
     # from there is little to gain, and on a machine that stalls for 100 ms the estimate sees congestion.
     adapt_downlink: bool = True
     loudest: int = 6  # sources of sound forwarded in a room of three or more people; 0: all of them
-    # Kept of each video stream for retransmission. 0.6 s: whoever is 250 ms away can ask twice, and a jitter buffer
-    # that would wait longer has asked for a keyframe; at 1.2 Mb/s that is 90 KB. The other two bound what is faster.
-    ring_seconds: float = 0.6
+    # Kept of each video stream for retransmission, at most: two round trips of the farthest subscriber and 150 ms, in
+    # which he can ask twice (media.stream.Stream.settle); a jitter buffer that waits longer has asked for a keyframe.
+    # At 1.2 Mb/s 0.25 s are 45 KB. The other two bound what is faster.
+    ring_seconds: float = 0.8
     ring_octets: int = 400_000
     ring_packets: int = 512  # a power of two
 

@@ -10,7 +10,7 @@ from operator import sub
 from media.rtcp import TransportFeedback
 from media.sequence import extend
 
-SENT = 2048  # packets remembered, a power of two: a second at 16 Mb/s
+SENT = 1024  # packets remembered, a power of two: half a second at 16 Mb/s, in 10 KB
 SENT_MASK = SENT - 1
 TICK = 0.00025  # seconds in which feedback counts
 

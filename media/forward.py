@@ -126,9 +126,8 @@ class Sender:
                 self._deliver(outlet, within if outlet.unwraps else packets)
             elif outlet.target is stream:
                 first = self._start(stream, outlet, packets)
-                if first >= 0:
-                    mine = within if outlet.unwraps else packets
-                    self._deliver(outlet, mine[first:] if first else mine)
+                if first:
+                    self._deliver(outlet, within if outlet.unwraps else first)
 
     def _single(
         self,
@@ -146,8 +145,10 @@ class Sender:
         sent = wired = 0
         for outlet in stream.outlets:
             if outlet.stream is not stream:
-                if outlet.target is stream and self._start(stream, outlet, packets) == 0:
-                    self._deliver(outlet, packets)
+                if outlet.target is stream:
+                    first = self._start(stream, outlet, packets)
+                    if first:
+                        self._deliver(outlet, first)
                 continue
             numbers = outlet.numbers
             if outlet.template is not template:
@@ -201,14 +202,23 @@ class Sender:
         tally.packets_out += sent
         tally.bytes_out += wired
 
-    def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> int:
-        """The place of the first packet a decoder can start with, the outlet being ready for it; -1 if none."""
+    def _start(self, stream: Stream, outlet: Outlet, packets: list[Packet]) -> list[Packet]:
+        """What to send now that a decoder can start, the outlet being ready for it; nothing if it cannot."""
+        ring = stream.ring
         for place, (number, timestamp, _, payload, extras, now) in enumerate(packets):
-            if not stream.is_video or stream.codec.keyframe(payload, 0, len(payload)):
-                if outlet.begin(stream, number, timestamp, payload, now, extras):
-                    return place
-                self._tally.drop("codec_not_accepted")
-        return -1
+            if ring is None or stream.codec.keyframe(payload, 0, len(payload)):
+                if outlet.has_sent(stream, number):
+                    stream.want_keyframe()  # a repaired one from before a pause: its time has been
+                    continue
+                if not outlet.begin(stream, number, timestamp, payload, now, extras):
+                    self._tally.drop("codec_not_accepted")
+                    continue
+                if ring is None or stream.highest - number < len(packets) - place:
+                    return packets[place:] if place else packets
+                # It came late, after packets that nobody waited for: they belong to it.
+                kept = [ring.get(n) for n in range(number, stream.highest + 1)]
+                return [packet for packet in kept if packet is not None]
+        return []
 
     def _deliver(
         self,
@@ -254,15 +264,15 @@ class Sender:
             stamp = timestamp + shift & 0xFFFFFFFF
             if number >= numbers.floor:
                 out = number + numbers.offset
-                if out > numbers.highest:
-                    numbers.highest = out
-                    outlet.last_timestamp = stamp
             else:
                 found = numbers.lookup(number)
                 if found is None:
                     tally.drop("before_switch")
                     continue
                 out = found
+            if out > numbers.highest:
+                numbers.highest = out
+                outlet.last_timestamp = stamp
             if extras is not told:
                 told = extras
                 head, lead, rest, frame_at = template.blocks.get(extras) or template.fill(extras)

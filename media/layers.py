@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from media.vp8 import describe
-
 if TYPE_CHECKING:
     from media.stream import Stream
 
@@ -115,19 +113,10 @@ def _inside(stream: Stream, place: int) -> Iterator[Rung]:
     for spatial, temporal, lines, share in inside:
         yield Rung(stream, lines or height >> _above(spatial, inside), rate * share, spatial, temporal)
     if not inside:
-        for temporal, share in TEMPORAL_SHARES if _temporal(stream) else ((ALL, 1.0),):
+        for temporal, share in TEMPORAL_SHARES if stream.temporal else ((ALL, 1.0),):
             yield Rung(stream, height, rate * share, ALL, temporal)
 
 
 def _above(spatial: int, inside: Sequence[tuple[int, int, int, float]]) -> int:
     """How many spatial layers are above this one."""
     return len({s for s, _, _, _ in inside if s > spatial})
-
-
-def _temporal(stream: Stream) -> bool:
-    """Whether VP8 temporal layers are in use: its descriptors then carry TL0PICIDX."""
-    if stream.codec.name != "vp8" or stream.opening is None:
-        return False
-    packets = stream.opening.packets()
-    said = describe(packets[0][3]) if packets else None
-    return said is not None and said.tl0_at >= 0

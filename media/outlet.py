@@ -250,6 +250,10 @@ class Outlet:
             self.blanks = set()
             self.former = None
 
+    def has_sent(self, stream: Stream, number: int) -> bool:
+        """Whether this source packet is not newer than what was sent of the same stream before."""
+        return self.source_ssrc == stream.ssrc and number <= self.numbers.highest - self.numbers.offset
+
     def begin(
         self,
         stream: Stream,

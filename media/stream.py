@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 Packet = tuple[int, int, int, bytes, Extras | None, float]
 
 
+ASSUMED_RTT = 0.1  # seconds, of a subscriber who has not reported yet
+# A loss is seen at the next packet (a frame later, 33 ms), and browsers collect NACKs for up to 20 ms: so long, with
+# as much again for a second try, on top of the round trips.
+ASKING_SECONDS = 0.15
+
+
 class Track:
     """One m-line on which a client sends: one stream, or with simulcast one for each layer.
 
@@ -167,6 +173,7 @@ class Stream:
         "scalable",
         "serial",
         "ssrc",
+        "temporal",
         "track",
         "transit",
         "watched",
@@ -221,6 +228,7 @@ class Stream:
         self.frozen = Recent()
         self.loss = 0.0  # share lost lately
         self.opening: Opening | None = None  # the latest keyframe
+        self.temporal = False  # VP8 temporal layers are in use: its descriptors carry TL0PICIDX
         self.keyframe_wanted = False
         self.keyframe_at = float("-inf")  # when it was last asked for
         self.nacks = 0
@@ -247,6 +255,15 @@ class Stream:
             self.outlets = tuple(o for o in self.outlets if o is not outlet)
             if not self.outlets:
                 self.keyframe_wanted = False
+
+    def settle(self, cache_seconds: float, ring_seconds: float, now: float) -> None:
+        """Once a second: forget a keyframe that is too old to be shown, and keep packets only as long as somebody
+        may ask for them: two round trips of the farthest subscriber and a little, `ring_seconds` at most."""
+        if self.opening is not None and now - self.opening.arrived > cache_seconds:
+            self.opening = None
+        if self.ring is not None:
+            farthest = max((outlet.rtt or ASSUMED_RTT for outlet in self.outlets), default=0.0)
+            self.ring.seconds = min(ring_seconds, ASKING_SECONDS + 2 * farthest)
 
     @property
     def lost(self) -> int:

@@ -2,110 +2,41 @@
 
 from __future__ import annotations
 
-import errno
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from struct import Struct
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from media import wire
 from media.codec import RED
 from media.downlink import SENT_MASK
-from media.outlet import Former, Outlet
+from media.exit import MAX_BURST, MAX_SEGMENTS, SendSocket, abs_send_time, continue_frames
+from media.outlet import Outlet
 from media.recorder import Kind as Recorded
 from media.red import unwrapped
 from media.replay import since
-from media.rtp import MAX_DATAGRAM, Extras
-from media.srtp import TRAILER, refusal
+from media.resend import Resender
+from media.srtp import refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
-from media.tcp import SlowReader
 
-RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
 MAX_BLANKS = 256  # remembered of one layer, in case they get lost
-UDP_SEGMENT = 103  # Linux socket option and control message of SOL_UDP (udp(7))
-MAX_SEGMENTS = 64  # the kernel's UDP_MAX_SEGMENTS
-MAX_BURST = 63000  # octets after which a burst is sent: one packet more still fits an IP datagram
-# What a device without the offload, a path with a smaller MTU or a tunnel answers to segmented sending.
-_UNSEGMENTED = (errno.EINVAL, errno.EIO, errno.EMSGSIZE)
-
 _SQUEEZED = 90  # timestamp units, 1 ms, between replayed frames
-
-_NUMBER = Struct("!H")
 _UNSET = Struct("")
-_PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
 
 
-def abs_send_time(now: float) -> bytes:
-    """Seconds as 6.18 bits fixed point (abs-send-time): wraps every 64 s."""
-    return (int(now * (1 << 18)) & 0xFFFFFF).to_bytes(3, "big")
-
-
-def _frame_number(buffer: bytearray, at: int, way: Outlet | Former) -> None:
-    """Let the frame number of a dependency descriptor go on where the last source's ended."""
-    frame = (buffer[at] << 8 | buffer[at + 1]) + way.frame_offset & 0xFFFF
-    buffer[at], buffer[at + 1] = frame >> 8, frame & 0xFF
-    if 0 < frame - way.last_frame & 0xFFFF < 0x8000:
-        way.last_frame = frame
-
-
-class SendSocket(Protocol):
-    """What is asked of the UDP socket; single packets go by Outlet.sendto."""
-
-    def sendmsg(self, buffers: Any, ancillary: Any, flags: int, address: Any, /) -> int: ...
-
-
-class _Layouts(dict[int, Struct]):
-    """Whole packets as one precompiled Struct each: header, extension block, payload. Keyed by head << 11 | size."""
-
-    def __missing__(self, key: int) -> Struct:
-        layout = self[key] = Struct(f"!BBHII{key >> 11}s{key & 0x7FF}s")
-        return layout
-
-
-class _NumberedLayouts(dict[int, Struct]):
-    """The same with the transport-wide number after the lead of the extension block: lead << 22 | head << 11 | size."""
-
-    def __missing__(self, key: int) -> Struct:
-        lead, head, size = key >> 22, key >> 11 & 0x7FF, key & 0x7FF
-        layout = self[key] = Struct(f"!BBHII{lead}sH{head - lead - 2}s{size}s")
-        return layout
-
-
-class _Controls(dict[int, list[tuple[int, int, bytes]]]):
-    """The control message that asks for segments of one size."""
-
-    def __missing__(self, size: int) -> list[tuple[int, int, bytes]]:
-        control = self[size] = [(socket.IPPROTO_UDP, UDP_SEGMENT, Struct("=H").pack(size))]
-        return control
-
-
-class Sender:
-    """Owns the sending side of the socket for media: one buffer in which bursts are built and protected.
+class Sender(Resender):
+    """The fan-out.
 
     What a subscriber gets of one stream in one batch is built contiguously; packets of one size (the last may be
     shorter) leave in one system call by UDP segmentation offload where the kernel and the path allow that.
     """
 
-    __slots__ = (
-        "_buffer", "_controls", "_described", "_layouts", "_length", "_numbered", "_pointer", "_prefixes", "_socket",
-        "_tally", "_view", "segmentation",
-    )  # fmt: skip
+    __slots__ = ("_described",)
 
     def __init__(self, sock: SendSocket, tally: Tally, segmentation: bool) -> None:
-        self._socket = sock
-        self._tally = tally
-        self.segmentation = segmentation
-        self._buffer = bytearray(MAX_BURST + MAX_DATAGRAM + TRAILER)
-        self._view = memoryview(self._buffer)
-        self._pointer = wire.pin(self._buffer)
-        self._length = wire.new_length()
-        self._layouts = _Layouts()
-        self._numbered = _NumberedLayouts()
-        self._controls = _Controls()
+        super().__init__(sock, tally, segmentation)
         self._described: dict[int, Any] = {}  # of one stream's packets under way, for all its outlets
-        self._prefixes: dict[int, memoryview] = {}  # slicing costs as much as building the packet
 
     def forward(self, stream: Stream) -> None:
         """Send what is in the stream's queue to all its outlets, and empty it.
@@ -296,7 +227,7 @@ class Sender:
                     lead + timed + rest if timed else rest, payload,
                 )  # fmt: skip
             if frame_at:
-                _frame_number(buffer, end + 12 + frame_at, outlet)
+                continue_frames(buffer, end + 12 + frame_at, outlet)
             if rewriter is not None and said is not None:
                 rewriter.patch(buffer, end + 12 + head, said)
             length[0] = 12 + head + size
@@ -336,50 +267,6 @@ class Sender:
         tally.packets_out += sent
         tally.bytes_out += wired
 
-    def _send(self, size: int, outlet: Outlet) -> bool:
-        """One datagram from the beginning of the buffer."""
-        view = self._prefixes.get(size)
-        if view is None:
-            view = self._prefixes[size] = self._view[:size]
-        try:
-            outlet.sendto(view, outlet.address)
-        except SlowReader:
-            self._tally.drop("tcp_slow_reader")
-            return False
-        except BlockingIOError:
-            self._tally.drop("send_buffer_full")
-            return False
-        except OSError:
-            self._tally.drop("send_failed")
-            return False
-        return True
-
-    def _burst(self, outlet: Outlet, base: int, end: int, segment: int, count: int) -> int:
-        """buffer[base:end] as datagrams of `segment` octets; how many of them the kernel took."""
-        if count > 1 and outlet.segmentation:
-            try:
-                self._socket.sendmsg((self._view[base:end],), self._controls[segment], 0, outlet.address)
-                return count
-            except BlockingIOError:
-                self._tally.drop("send_buffer_full", count)
-                return 0
-            except OSError as error:
-                if error.errno not in _UNSEGMENTED:
-                    self._tally.drop("send_failed", count)
-                    return 0
-                outlet.segmentation = False  # until the subscriber moves to another address
-                self._tally.drop("segmentation_refused")
-        taken = 0
-        for at in range(base, end, segment):
-            try:
-                outlet.sendto(self._view[at : min(at + segment, end)], outlet.address)
-                taken += 1
-            except BlockingIOError:
-                self._tally.drop("send_buffer_full")
-            except OSError:
-                self._tally.drop("send_failed")
-        return taken
-
     def replay(self, outlet: Outlet, max_age: float, now: float) -> None:
         """Show a subscriber who was just attached the latest keyframe, if it is not older than `max_age` seconds.
 
@@ -409,101 +296,6 @@ class Sender:
         self._deliver(outlet, [(p[0], squeezed[p[1]], *p[2:]) for p in packets])
         if later is None:
             outlet.wait(now)
-            outlet.source_ssrc = -1
+            outlet.source = None
         elif outlet.asked:
             stream.keyframe_wanted = False
-
-    def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
-        """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
-        stream, former = outlet.stream, outlet.former
-        tally = self._tally
-        if stream is None or stream.ring is None or outlet.context is None:
-            tally.drop("nack_without_stream")
-            return
-        for number in missing:
-            packet, way = None, None
-            source = outlet.numbers.source_of(number)
-            if source is not None:
-                packet = stream.ring.get(source)
-            elif former is not None and former.stream.ring is not None:
-                source = former.numbers.source_of(number)
-                if source is not None:
-                    packet, way = former.stream.ring.get(source), former
-            if packet is None:
-                tally.drop("nack_too_late")
-                continue
-            last = outlet.resent.get(number)
-            if last is not None and now - last < RESEND_INTERVAL:
-                continue
-            if not outlet.resend_budget.take(now):
-                tally.drop("nack_over_budget")
-                return
-            if len(outlet.resent) > 1024:
-                outlet.resent.clear()
-            outlet.resent[number] = now
-            self._resend_one(outlet, number, packet, way or outlet)
-
-    def _resend_one(self, outlet: Outlet, number: int, packet: Packet, way: Outlet | Former) -> None:
-        """`way` is how the packet went out: as the outlet goes on now, or as it did before the last switch."""
-        source, timestamp, marker, payload, extras, _ = packet
-        rewriter = way.rewriter
-        if source in way.blanks:
-            rewriter, payload, marker = None, b"", 0
-        said = rewriter.describe(packet) if rewriter is not None else None
-        if rewriter is not None and said is not None:
-            marker = rewriter.marker(said, marker)
-        ssrc, kind, sequence = outlet.ssrc, outlet.payload_type, number
-        if outlet.rtx_payload_type:
-            ssrc, kind, sequence = outlet.rtx_ssrc, outlet.rtx_payload_type, outlet.rtx_sequence & 0xFFFF
-            outlet.rtx_sequence += 1
-            payload = _NUMBER.pack(number) + payload
-        stamp = way.replayed.get(timestamp, timestamp + way.timestamp_offset) & 0xFFFFFFFF
-        block, frame_at = self._block(outlet, extras)
-        self._layouts[len(block) << 11 | len(payload)].pack_into(
-            self._buffer, 0, 0x90, marker | kind, sequence, stamp, ssrc, block, payload
-        )
-        if frame_at:
-            _frame_number(self._buffer, 12 + frame_at, way)
-        if rewriter is not None and said is not None:
-            rewriter.patch(self._buffer, 12 + len(block) + len(payload) - len(packet[3]), said)
-        self._length[0] = 12 + len(block) + len(payload)
-        status = wire.protect(outlet.context, self._pointer, self._length)
-        if status:
-            self._tally.drop(refusal(status, "send_"))
-        elif self._send(self._length[0], outlet):
-            if outlet.downlink is not None:
-                outlet.downlink.note(self._length[0], monotonic())
-            outlet.retransmitted += 1
-            self._tally.packets_out += 1
-            self._tally.bytes_out += self._length[0]
-
-    def _block(self, outlet: Outlet, extras: Extras | None) -> tuple[bytes, int]:
-        """The whole extension block for one packet, and where in it the frame number is (0: nowhere)."""
-        template, downlink = outlet.template, outlet.downlink
-        _, lead, rest, frame_at = template.blocks.get(extras) or template.fill(extras)
-        if downlink is not None:
-            return lead + _NUMBER.pack(downlink.next & 0xFFFF) + rest, frame_at
-        return (lead + abs_send_time(monotonic()) if template.timed else lead) + rest, frame_at
-
-    def probe(self, outlet: Outlet, octets: int) -> None:
-        """About so many octets of padding on the outlet's RTX stream, which a client ignores and reports."""
-        kind = next((rtx for _, rtx in outlet.payload_types.values() if rtx), 0)
-        downlink = outlet.downlink
-        if not kind or downlink is None or outlet.context is None:
-            return
-        while octets > 0:
-            block, _ = self._block(outlet, None)
-            self._layouts[len(block) << 11 | len(_PADDING)].pack_into(
-                self._buffer, 0, 0xB0, kind, outlet.rtx_sequence & 0xFFFF, outlet.last_timestamp, outlet.rtx_ssrc,
-                block, _PADDING,
-            )  # fmt: skip
-            outlet.rtx_sequence += 1
-            self._length[0] = 12 + len(block) + len(_PADDING)
-            if wire.protect(outlet.context, self._pointer, self._length) or not self._send(
-                self._length[0], outlet
-            ):
-                return
-            downlink.note(self._length[0], monotonic())
-            octets -= self._length[0]
-            self._tally.packets_out += 1
-            self._tally.bytes_out += self._length[0]

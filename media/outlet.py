@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
+from weakref import ref
 
 from media.api import Kind
 from media.codec import OPUS, RED, VP8
@@ -98,7 +99,7 @@ class Outlet:
         "segmentation",
         "sendto",
         "serial",
-        "source_ssrc",
+        "source",
         "ssrc",
         "stream",
         "target",
@@ -134,7 +135,9 @@ class Outlet:
         self.last_timestamp = numbers[2]
         self.timestamp_offset = 0
         self.paused_at = 0.0
-        self.source_ssrc = -1  # the stream that timestamp_offset belongs to
+        self.source: ref[Stream] | None = (
+            None  # the stream that timestamp_offset belongs to, if it still exists
+        )
         self.track: Track | None = None
         self.asked = (
             False  # whether the keyframe that the stream is now asked for is on this outlet's account
@@ -252,7 +255,10 @@ class Outlet:
 
     def has_sent(self, stream: Stream, number: int) -> bool:
         """Whether this source packet is not newer than what was sent of the same stream before."""
-        return self.source_ssrc == stream.ssrc and number <= self.numbers.highest - self.numbers.offset
+        return self._continues(stream) and number <= self.numbers.highest - self.numbers.offset
+
+    def _continues(self, stream: Stream) -> bool:
+        return self.source is not None and self.source() is stream
 
     def begin(
         self,
@@ -301,10 +307,10 @@ class Outlet:
             before.drop(self)
             self.replayed = {}
             self.blanks = set()
-        elif self.source_ssrc != stream.ssrc:
+        elif not self._continues(stream):
             elapsed = now - self.paused_at if self.packets else 0.0
             self.timestamp_offset = self.last_timestamp + max(1, int(elapsed * stream.clock_rate)) - timestamp
-        self.source_ssrc = stream.ssrc
+        self.source = ref(stream)
         self.stream = stream
         self.note(Recorded.BEGUN, now, stream.serial, source & 0xFFFFFFFF, self.numbers.highest + 1 & 0xFFFF)
         return True

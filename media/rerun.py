@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, cast
+from weakref import ref
 
 from pylibsrtp import Policy, Session
 
@@ -137,7 +138,7 @@ class _Slot(Outlet):
         """Go on as the recording says: `source` has just been sent as `out`."""
         self.target = self.stream = stream
         self.payload_type = _PAYLOAD_TYPE
-        self.source_ssrc = stream.ssrc
+        self.source = ref(stream)
         if self not in stream.outlets:
             stream.outlets = (*stream.outlets, self)
         self.numbers.highest = out

@@ -135,6 +135,7 @@ class Stream:
     """One incoming SSRC with its reception statistics (RFC 3550 appendix A). Times are monotonic seconds."""
 
     __slots__ = (
+        "__weakref__",
         "alarm",
         "alive_at",
         "alive_packets",

@@ -9,7 +9,8 @@ from media import wire
 from media.answer import plan
 from media.api import MediaConfig
 from media.downlink import Downlink
-from media.forward import Sender, abs_send_time
+from media.exit import abs_send_time
+from media.forward import Sender
 from media.rtp import (
     ABS_SEND_TIME,
     AUDIO_LEVEL,

@@ -99,7 +99,9 @@ def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
         say(f"cycles: {wanted[-1]:,} people come and go ...")
         with _told("cycles", broken, say):
             marks = _apart(cycles, cores, wanted)
-    report = Report(tuple(comparisons), tuple(found), tuple(marks), tuple(notes), tuple(broken))
+    report = Report(
+        tuple(comparisons), tuple(found), tuple(marks), tuple(notes), tuple(broken), not words.quick
+    )
     sys.stdout.write((json.dumps(report.as_json(), indent=2) if words.json else show(report)) + "\n")
     return 1 if report.faults else 0
 

@@ -42,6 +42,7 @@ class Figures:
     control: int  # RTCP that clients received, not in `packets`
     feedback: int  # transport-wide feedback that clients sent
     cpu_seconds: float  # of the SFU's process, user and system, in the window
+    system_seconds: float  # of those, in the kernel
     lost: int  # of `expected`
     expected: int
     dropped: int  # by the clients' own receive buffers
@@ -66,6 +67,11 @@ class Figures:
     @property
     def sfu_percent(self) -> float:
         return 100 * self.cpu_seconds / self.seconds
+
+    @property
+    def kernel_percent(self) -> float:
+        """How much of its CPU time the SFU spent in system calls."""
+        return 100 * self.system_seconds / self.cpu_seconds if self.cpu_seconds else 0.0
 
     @property
     def memory_kb_per_participant(self) -> float:
@@ -108,9 +114,14 @@ async def _measure(
     engine.feedback.clear()
     engine.window_from = engine.now()
     engine.window_to = engine.window_from + int(seconds * 1e9)
-    cpu, own = process.cpu_seconds(target.pid), time.process_time()
+    cpu, system, own = (
+        process.cpu_seconds(target.pid),
+        process.system_seconds(target.pid),
+        time.process_time(),
+    )
     await unless_broken(asyncio.sleep(seconds), workshop.clients, engine)
     cpu, own = process.cpu_seconds(target.pid) - cpu, time.process_time() - own
+    system = process.system_seconds(target.pid) - system
     lasted = (engine.now() - engine.window_from) / 1e9
     memory = process.resident_octets(target.pid) - before
     await asyncio.sleep(DRAIN_SECONDS)
@@ -133,6 +144,7 @@ async def _measure(
         control=counts.control,
         feedback=counts.feedback,
         cpu_seconds=cpu * seconds / lasted,  # we wake up a little late
+        system_seconds=system * seconds / lasted,
         lost=sum(span.lost for span in spans),
         expected=sum(span.sent for span in spans),
         dropped=sum(client.dropped for client in workshop.clients),

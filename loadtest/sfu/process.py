@@ -102,6 +102,13 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def system_seconds(pid: int) -> float:
+    """The part of it that was spent in the kernel, in the grain of a clock tick (stime of proc(5))."""
+    # The name in parentheses may hold anything, spaces and parentheses included.
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[12]) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
     """Without Python's cycle collector: its pauses in a generator would be measured as the SFU's delay."""

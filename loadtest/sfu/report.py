@@ -51,6 +51,7 @@ class Report:
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    judged: bool = True  # a tiny load is not: its figures say nothing
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -60,6 +61,8 @@ class Report:
     def goals(self) -> list[tuple[str, float | None, float]]:
         """(what, measured, the goal it should not exceed), for everything that has a goal and was measured."""
         found: list[tuple[str, float | None, float]] = []
+        if not self.judged:
+            return found
         for it in self.comparisons:
             scenario = it.scenario
             if scenario.ratio_goal is not None and it.ratio is not None:
@@ -128,6 +131,7 @@ _ROWS: tuple[tuple[str, Callable[[Figures], float | None], int], ...] = (
     ("CPU per packet, us", lambda it: it.us_per_packet, 1),
     ("packets/s to clients", lambda it: it.packets / it.seconds, 0),
     ("SFU, % of its core", lambda it: it.sfu_percent, 0),
+    ("of that in the kernel, %", lambda it: it.kernel_percent, 0),
     ("packets lost", lambda it: it.lost, 0),
     ("delay p50, ms", lambda it: it.delay_p50_ms, 2),
     ("delay p99, ms", lambda it: it.delay_p99_ms, 2),

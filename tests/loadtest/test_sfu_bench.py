@@ -14,7 +14,7 @@ from loadtest.sfu import janus
 from loadtest.sfu.batch import Batch
 from loadtest.sfu.joins import cycles, joins
 from loadtest.sfu.measure import Figures, run
-from loadtest.sfu.process import Cores, cpu_seconds, resident_octets
+from loadtest.sfu.process import Cores, cpu_seconds, resident_octets, system_seconds
 from loadtest.sfu.scenario import Scenario
 from media.rtp import MID, TRANSPORT_CC
 
@@ -108,4 +108,5 @@ def test_the_kernel_tells_cpu_and_memory_of_a_process() -> None:
     while time.process_time() - before < 0.02:
         sum(range(1000))
     assert 0.02 <= cpu_seconds(os.getpid()) - before < 10
+    assert 0 <= system_seconds(os.getpid()) <= cpu_seconds(os.getpid()) + 0.02
     assert resident_octets(os.getpid()) > 1_000_000

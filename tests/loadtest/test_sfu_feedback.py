@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 from loadtest.sfu.feedback import Arrivals
 from media import rtcp
 
-GAPS = st.lists(st.tuples(st.integers(1, 40), st.integers(-3_000_000, 90_000_000)), min_size=1, max_size=300)
+STEADY = st.lists(st.tuples(st.just(1), st.integers(0, 60_000_000)), min_size=1, max_size=450)
+GAPS = STEADY | st.lists(
+    st.tuples(st.integers(1, 40), st.integers(-3_000_000, 90_000_000)), min_size=1, max_size=300
+)
 
 
 @given(start=st.integers(0, 0xFFFF), gaps=GAPS, now=st.integers(10**18, 2 * 10**18))

@@ -29,6 +29,7 @@ def figures(
         control=9,
         feedback=0,
         cpu_seconds=cpu,
+        system_seconds=cpu / 4,
         lost=0,
         expected=packets,
         dropped=0,
@@ -56,6 +57,7 @@ def test_the_cost_of_a_packet_is_cpu_over_the_media_packets_that_clients_receive
     it = figures(cpu=2.0, packets=100_000)
     assert it.us_per_packet == pytest.approx(20.0)
     assert it.sfu_percent == pytest.approx(40.0)
+    assert it.kernel_percent == pytest.approx(25.0)
     assert it.memory_kb_per_participant == pytest.approx(100.0)
 
 

@@ -344,6 +344,9 @@ class TcpPort:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # nobody acknowledges: as dead as without checks
+                patience = int(self._config.ice_timeout_seconds * 1000)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
         except OSError:  # gone already
             self.drop(path)
             return

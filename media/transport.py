@@ -173,6 +173,8 @@ class Transport:
                 del peer.password_of[old]
                 self._by_ufrag.pop(old, None)
         self.send(ice.respond(check, (plain_host(host), port), password), address)
+        if address not in peer.addresses:
+            return  # a connection that did not even take the answer
         if peer.address is None:
             self._move(peer, address)
         elif check.nominated and address != peer.address:

@@ -1,4 +1,4 @@
-"""Real Chromium where UDP is blocked: by its own policy, and by the packet filter of a network namespace of its own."""
+"""Real Chromium over TCP where UDP is blocked, by its own policy or by a packet filter around it; and over IPv6."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,6 +19,7 @@ from tests.conftest import CHROMIUM, CHROMIUM_ARGS
 from tests.media.conftest import MakeWorld, World
 from tests.media.page import application
 from tests.media.test_browser import AUDIO_HEARD, VIDEO_RUNS, join, open_page, until
+from tests.media.test_families import needs_ipv6
 
 pytestmark = pytest.mark.browser
 
@@ -85,10 +85,8 @@ def _run(*words: str) -> None:
 
 
 @contextmanager
-def walled_off() -> Iterator[str]:
-    """A network namespace on a cable, whose packet filter drops UDP in both directions. Its name.
-
-    Skips the test where that is not permitted."""
+def namespace() -> Iterator[str]:
+    """A network namespace on a cable. Its name. Skips the test where that is not permitted."""
     if missing := [tool for tool in ("ip", "iptables") if shutil.which(tool) is None]:
         pytest.skip(f"no network namespaces here: {', '.join(missing)} not installed")
     name = f"visavis-{os.getpid()}-{next(_numbers)}"
@@ -106,13 +104,18 @@ def walled_off() -> Iterator[str]:
             _run(*inside, "addr", "add", f"{THEIRS}/30", "dev", "inside")
             for device in ("inside", "lo"):
                 _run(*inside, "link", "set", device, "up")
-            for chain in ("INPUT", "OUTPUT"):
-                _run("ip", "netns", "exec", name, "iptables", "-A", chain, "-p", "udp", "-j", "DROP")
+            _run("ip", "netns", "exec", name, "iptables", "-L")
         except OSError as error:
             pytest.skip(f"no network namespaces here: {error}")
         yield name
     finally:
         _run("ip", "netns", "del", name)  # and with it the cable
+
+
+def build_wall(name: str) -> None:
+    """From now on the namespace's packet filter drops UDP in both directions."""
+    for chain in ("INPUT", "OUTPUT"):
+        _run("ip", "netns", "exec", name, "iptables", "-A", chain, "-p", "udp", "-j", "DROP")
 
 
 def dropped_udp(name: str) -> int:
@@ -127,17 +130,56 @@ def dropped_udp(name: str) -> int:
     return sum(int(line.split()[0]) for line in shown.stdout.splitlines() if " DROP " in line)
 
 
+@asynccontextmanager
+async def inside(name: str, address: str, directory: Path) -> AsyncIterator[Browser]:
+    """A Chromium in the namespace."""
+    script = directory / "chromium"
+    script.write_text(f'#!/bin/sh\nexec ip netns exec {name} {CHROMIUM} "$@"\n')
+    script.chmod(0o755)
+    async with browser(
+        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {OURS}",
+        f"--unsafely-treat-insecure-origin-as-secure={address}",
+        executable=str(script),
+    ) as chromium:
+        yield chromium
+
+
 async def test_a_network_that_drops_udp(make_world: MakeWorld, tmp_path: Path) -> None:
-    with walled_off() as name:
-        script = tmp_path / "chromium"
-        script.write_text(f'#!/bin/sh\nexec ip netns exec {name} {CHROMIUM} "$@"\n')
-        script.chmod(0o755)
+    with namespace() as name:
+        build_wall(name)
         world = await make_world(host=OURS, addresses=(OURS,))
-        async with site(world, OURS) as address:
-            options: dict[str, Any] = {"executable": str(script)}
-            resolver = f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {OURS}"
-            async with browser(
-                resolver, f"--unsafely-treat-insecure-origin-as-secure={address}", **options
-            ) as chromium:
-                await a_call_comes_up_over_tcp(world, chromium, address)
+        async with site(world, OURS) as address, inside(name, address, tmp_path) as chromium:
+            await a_call_comes_up_over_tcp(world, chromium, address)
         assert dropped_udp(name) > 0  # it did try
+
+
+async def test_a_network_that_begins_to_drop_udp(make_world: MakeWorld, tmp_path: Path) -> None:
+    """In the middle of a call: an ICE restart takes it to TCP, and nobody has left or shaken hands anew."""
+    with namespace() as name:
+        world = await make_world(host=OURS, addresses=(OURS,), media_silence_seconds=30.0)
+        async with site(world, OURS) as address, inside(name, address, tmp_path) as chromium:
+            page = await open_page(chromium, address)
+            await join(page, "ann", options={"slots": 0})
+            report = await until(page, "r.pair && r.outbound['1'] && r.outbound['1'].framesSent > 30")
+            assert report["remote"]["protocol"] == "udp"
+            fingerprint = "pcs.pc.pc.remoteDescription.sdp.match(/a=fingerprint.*/)[0]"
+            before = await page.evaluate(fingerprint)
+            build_wall(name)
+            await page.evaluate("negotiate('pc', {iceRestart: true})")
+            await until(page, "r.pair && r.pair.state === 'succeeded' && r.remote.protocol === 'tcp'")
+            received = world.server.counters().packets_in
+            await world.until(lambda: world.server.counters().packets_in > received + 100)
+            assert await page.evaluate(fingerprint) == before
+            assert world.all(PeerLeft) == [] and len(world.all(PeerJoined)) == 1
+
+
+@needs_ipv6
+async def test_a_call_over_ipv6(make_world: MakeWorld, chromium: Browser) -> None:
+    world = await make_world(host="::", addresses=("::1",))
+    async with site(world, "127.0.0.1") as address:
+        ann, zoe = await open_page(chromium, address), await open_page(chromium, address)
+        await join(ann, "ann")
+        await join(zoe, "zoe")
+        for page in (ann, zoe):
+            report = await until(page, f"{VIDEO_RUNS} && {AUDIO_HEARD} && r.pair")
+            assert (report["remote"]["address"], report["remote"]["protocol"]) == ("::1", "udp")

@@ -23,8 +23,6 @@ from tests.media.test_families import needs_ipv6
 
 pytestmark = pytest.mark.browser
 
-# Of the benchmarking network (RFC 2544), which nobody routes: the two ends of a cable into the namespace.
-OURS, THEIRS = "198.18.77.1", "198.18.77.2"
 _numbers = itertools.count(1)
 
 
@@ -85,12 +83,16 @@ def _run(*words: str) -> None:
 
 
 @contextmanager
-def namespace() -> Iterator[str]:
-    """A network namespace on a cable. Its name. Skips the test where that is not permitted."""
+def namespace() -> Iterator[tuple[str, str]]:
+    """A network namespace on a cable: its name, and our address as seen from it. Skips the test where that is not
+    permitted."""
     if missing := [tool for tool in ("ip", "iptables") if shutil.which(tool) is None]:
         pytest.skip(f"no network namespaces here: {', '.join(missing)} not installed")
-    name = f"visavis-{os.getpid()}-{next(_numbers)}"
-    cable = f"vv{os.getpid() % 100000}a"
+    number = next(_numbers)
+    name, cable = f"visavis-{os.getpid()}-{number}", f"vv{os.getpid()}-{number}"
+    # Of the benchmarking network (RFC 2544), which nobody routes; another pair for each test, also of other processes,
+    # because a deleted cable lives on for a while.
+    ours, theirs = (f"198.18.{os.getpid() % 256}.{number % 63 * 4 + end}" for end in (1, 2))
     inside = ("ip", "-n", name)
     try:
         _run("ip", "netns", "add", name)
@@ -99,15 +101,15 @@ def namespace() -> Iterator[str]:
     try:
         try:
             _run("ip", "link", "add", cable, "type", "veth", "peer", "name", "inside", "netns", name)
-            _run("ip", "addr", "add", f"{OURS}/30", "dev", cable)
+            _run("ip", "addr", "add", f"{ours}/30", "dev", cable)
             _run("ip", "link", "set", cable, "up")
-            _run(*inside, "addr", "add", f"{THEIRS}/30", "dev", "inside")
+            _run(*inside, "addr", "add", f"{theirs}/30", "dev", "inside")
             for device in ("inside", "lo"):
                 _run(*inside, "link", "set", device, "up")
             _run("ip", "netns", "exec", name, "iptables", "-L")
         except OSError as error:
             pytest.skip(f"no network namespaces here: {error}")
-        yield name
+        yield name, ours
     finally:
         _run("ip", "netns", "del", name)  # and with it the cable
 
@@ -131,13 +133,13 @@ def dropped_udp(name: str) -> int:
 
 
 @asynccontextmanager
-async def inside(name: str, address: str, directory: Path) -> AsyncIterator[Browser]:
+async def inside(name: str, ours: str, address: str, directory: Path) -> AsyncIterator[Browser]:
     """A Chromium in the namespace."""
     script = directory / "chromium"
     script.write_text(f'#!/bin/sh\nexec ip netns exec {name} {CHROMIUM} "$@"\n')
     script.chmod(0o755)
     async with browser(
-        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {OURS}",
+        f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {ours}",
         f"--unsafely-treat-insecure-origin-as-secure={address}",
         executable=str(script),
     ) as chromium:
@@ -145,19 +147,19 @@ async def inside(name: str, address: str, directory: Path) -> AsyncIterator[Brow
 
 
 async def test_a_network_that_drops_udp(make_world: MakeWorld, tmp_path: Path) -> None:
-    with namespace() as name:
+    with namespace() as (name, ours):
         build_wall(name)
-        world = await make_world(host=OURS, addresses=(OURS,))
-        async with site(world, OURS) as address, inside(name, address, tmp_path) as chromium:
+        world = await make_world(host=ours, addresses=(ours,))
+        async with site(world, ours) as address, inside(name, ours, address, tmp_path) as chromium:
             await a_call_comes_up_over_tcp(world, chromium, address)
         assert dropped_udp(name) > 0  # it did try
 
 
 async def test_a_network_that_begins_to_drop_udp(make_world: MakeWorld, tmp_path: Path) -> None:
     """In the middle of a call: an ICE restart takes it to TCP, and nobody has left or shaken hands anew."""
-    with namespace() as name:
-        world = await make_world(host=OURS, addresses=(OURS,), media_silence_seconds=30.0)
-        async with site(world, OURS) as address, inside(name, address, tmp_path) as chromium:
+    with namespace() as (name, ours):
+        world = await make_world(host=ours, addresses=(ours,), media_silence_seconds=30.0)
+        async with site(world, ours) as address, inside(name, ours, address, tmp_path) as chromium:
             page = await open_page(chromium, address)
             await join(page, "ann", options={"slots": 0})
             report = await until(page, "r.pair && r.outbound['1'] && r.outbound['1'].framesSent > 30")

@@ -52,6 +52,7 @@ class Room {
   /** @type {RoomSocket|null} */ #socket = null;
   /** @type {Call|null} */ #call = null;
   /** @type {Map<string, {resolve: (sdp: string) => void, reject: (why: Error) => void}>} */ #offers = new Map();
+  #dismissed = ""; // help with devices that has been read
   #others = 1; // as many people as the session is for, without this one
   #moved = false; // the network has changed since the last welcome
   #calls = 0; // how many connections there have been: the first one "connects", later ones "reconnect"
@@ -316,7 +317,8 @@ class Room {
     pressed(need("[data-testid=mute]", HTMLButtonElement, this.#view), this.#media.audible, "microphone", "M");
     pressed(need("[data-testid=camera]", HTMLButtonElement, this.#view), this.#media.visible, "camera", "V");
     const words = help(this.#media);
-    need("[data-call-help]", HTMLElement, this.#view).hidden = words === "";
+    if (words === "") this.#dismissed = "";
+    need("[data-call-help]", HTMLElement, this.#view).hidden = words === "" || words === this.#dismissed;
     need("[data-call-words]", HTMLElement, this.#view).textContent = words;
     const showing = this.#screen.track !== null;
     const share = need("[data-testid=share]", HTMLButtonElement, this.#view);
@@ -362,6 +364,10 @@ class Room {
     press("chat-toggle", acts.c);
     press("leave", acts.l);
     press("devices", acts.d);
+    need("[data-call-dismiss]", HTMLButtonElement, view).addEventListener("click", () => {
+      this.#dismissed = help(this.#media);
+      this.#mediaChanged();
+    });
     press("chat-close", () => this.#panel(false));
     need("[data-testid=leave-confirm]", HTMLButtonElement, this.#root).addEventListener("click", () => this.#leave());
     need("[data-testid=shortcuts]", HTMLButtonElement, this.#root).addEventListener("click", () => {

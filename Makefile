@@ -54,7 +54,7 @@ janus:
 	@command -v janus >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends janus >/dev/null \
-	      && { systemctl disable --now janus >/dev/null 2>&1 || true; } \
+	      && { systemctl disable --now janus || service janus stop || true; } >/dev/null 2>&1 \
 	      || echo "Janus could not be installed: the SFU is measured without a peer"; \
 	  else echo "To compare the SFU with Janus, install your distribution's package, e.g. sudo apt-get install janus"; fi; }
 

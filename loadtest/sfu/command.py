@@ -24,10 +24,6 @@ JOINS, CYCLES = "joins", "cycles"
 NAMES = (*(it.name for it in SCENARIOS), JOINS, CYCLES)
 MIN_SECONDS, MAX_SECONDS, MAX_RUNS = 1.0, 60.0, 15
 QUICK_SECONDS, QUICK_ROOMS, QUICK_MARKS = 1.0, 4, (20, 60)
-NO_PEER = (
-    "Janus is not installed, so the figures are ours alone. To compare, install your distribution's package: "
-    "sudo apt-get install janus (it need not run as a service)."
-)
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -72,11 +68,12 @@ def command(words: argparse.Namespace, say: Callable[[str], None]) -> int:
     names = _names(words)
     seconds, runs = (QUICK_SECONDS, 1) if words.quick else (words.seconds, words.runs)
     scenarios = [it for it in (QUICK if words.quick else SCENARIOS) if it.name in names]
-    peer = words.peer == "janus" and janus.installed()
+    lacking = janus.missing() if words.peer == "janus" else None
+    peer = words.peer == "janus" and lacking is None
     notes = []
-    if words.peer == "janus" and not peer:
-        say(NO_PEER)
-        notes.append(NO_PEER)
+    if lacking is not None:
+        say(lacking)
+        notes.append(lacking)
     cores = Cores.of_machine()
     if cores.sfu is None:
         notes.append(

@@ -50,12 +50,21 @@ general: {{
     type = "SOCK_SEQPACKET"
 }}
 """
-_NO_FOLDER = "janus is installed, but its plugins are not where distributions put them"
+_NOT_INSTALLED = (
+    "Janus is not installed, so the figures are ours alone. To compare, install your distribution's package: "
+    "sudo apt-get install janus (it need not run as a service)."
+)
 
 
-def installed() -> bool:
-    """Whether there is a Janus with what this needs."""
-    return shutil.which("janus") is not None and _library() is not None
+def missing() -> str | None:
+    """Why there is no comparison on this machine; None if there can be one."""
+    if shutil.which("janus") is None or _library() is None:
+        return _NOT_INSTALLED
+    try:
+        _own_address()
+    except LoadError as error:
+        return str(error)
+    return None
 
 
 def _library() -> Path | None:
@@ -99,7 +108,7 @@ class Janus:
     async def __aenter__(self) -> Self:
         library = _library()
         if library is None:
-            raise LoadError(_NO_FOLDER)
+            raise LoadError(_NOT_INSTALLED)
         home = self._home = Path(tempfile.mkdtemp(prefix="visavis-janus-"))
         for folder, name in ((_PLUGINS, _VIDEOROOM), (_TRANSPORTS, _PFUNIX)):
             (home / folder).mkdir()

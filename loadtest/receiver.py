@@ -1,7 +1,6 @@
 """What one person receives: every packet decrypted, matched with its stamp and timed; reports and NACKs in return."""
 
 from collections.abc import Callable
-from struct import Struct
 from typing import Any
 
 from loadtest import stamp
@@ -18,7 +17,7 @@ NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970 (RFC 5905)
 MAX_GAP = 64  # missing packets asked for at once; a larger gap is a restart, not a loss
 
 _CLOCKS = {OPUS: 48_000, VP8: 90_000}
-_WORD = Struct("!I")
+_TRANSPORT_FEEDBACK = 0x80 | rtcp.TRANSPORT_CC
 
 
 def ntp_of(now: int) -> int:
@@ -155,6 +154,9 @@ class Receiver:
         size = engine.receiving.unprotect_rtcp(self._context, size)
         if size < 8:
             engine.strange += 1
+            return
+        if buffer[0] == _TRANSPORT_FEEDBACK and buffer[1] == rtcp.RTPFB:
+            engine.count("transport_cc")  # it comes alone and often, and we do not adapt to it
             return
         try:
             packets = rtcp.parse(buffer, size)

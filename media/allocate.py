@@ -69,7 +69,7 @@ def apply(
     """
     if not downlink.limited:
         return [], 0.0
-    budget = downlink.estimate
+    budget, draining = downlink.estimate, downlink.drains(now)
     needed = 0.0
     videos: list[tuple[Outlet, Track, list[Rung]]] = []
     changed: list[Outlet] = []
@@ -101,7 +101,10 @@ def apply(
             changed.append(outlet)
         best = place == len(rungs) - 1
         needed += rungs[-1].rate * (1 if best else RAISE if place >= 0 else RESUME)
-        outlet.allowed = None if best else tuple(rung.stream for rung in rungs[: place + 1])
+        held = draining and rungs[place].stream is not outlet.stream
+        outlet.allowed = tuple(rung.stream for rung in rungs[: 0 if held else place + 1])
+        if best and not held:
+            outlet.allowed = None
         track.choose(outlet, now)
         if place >= 0:
             outlet.limit(rungs[place].spatial, rungs[place].temporal)

@@ -26,6 +26,10 @@ SURE = 1.65  # standard deviations by which it must be exceeded: of 100 packets 
 INHERENT = 0.3  # a share of losses above which nobody is believed that less sending would not help
 BACK_OFF = 0.85
 GROWTH = 0.1  # a second
+DEEP, DRAIN_SECONDS = (
+    0.15,
+    1.0,
+)  # a queue that is let run dry first, for so long at most and once in such a time
 PROBE_SECONDS = 0.6  # a little longer than what the arriving rate is measured over
 PROBE_FIRST, PROBE_LATEST = 1.0, 6.0  # seconds between probes; half as long again after each that failed
 PROBE_AGAIN = 0.2  # seconds to the next one after one that succeeded
@@ -54,8 +58,9 @@ class Standstills:
             self.until = now + SETTLED
 
     def hit(self, sent: float) -> bool:
-        """Whether what was stamped at `sent` may have left later."""
-        return any(start <= sent <= end for start, end in self._spans)
+        """Whether what was stamped at `sent` may have left later. What was sent just before counts as well: on one
+        machine with a client, as in a trial, both stand still."""
+        return any(start - STALLED <= sent <= end for start, end in self._spans)
 
     def excused(self, sent: float) -> float:
         """Seconds of queueing that what was sent then may have to thank a stall for: its length, and then less."""
@@ -79,9 +84,10 @@ class Downlink:
 
     __slots__ = (
         "_acked", "_arrived", "_base", "_base_before", "_base_until", "_before", "_congested_at", "_counted",
-        "_decreased_at", "_drain_from", "_inherent", "_lost", "_octets", "_peak", "_peak_before",
-        "_probe_step", "_probe_until", "_probe_wait", "_reference", "_standstills", "_trial", "_updated", "_window_at",
-        "acked_rate", "estimate", "limited", "loss", "next", "probe_extra", "probe_rate", "queue", "sizes", "times",
+        "_decreased_at", "_drain_from", "_draining_until", "_inherent", "_lost", "_octets", "_peak", "_peak_before",
+        "_pressure", "_probe_step", "_probe_until", "_probe_wait", "_reference", "_standstills", "_trial", "_updated",
+        "_window_at", "acked_rate", "estimate", "limited", "loss", "next", "probe_extra", "probe_rate", "queue",
+        "sizes", "times",
     )  # fmt: skip
 
     def __init__(self, standstills: Standstills | None = None) -> None:
@@ -111,11 +117,16 @@ class Downlink:
     def moved(self) -> None:
         """The subscriber is somewhere else: what was learnt of the way there, other than its rate, is void."""
         self._acked = self.next - 1  # highest number of which anything is known, or wanted to be known
-        self._arrived: deque[tuple[float, int]] = deque(maxlen=256)  # (arrival, octets) of each feedback
+        # (arrival of the last packet, octets, queue) of each feedback
+        self._arrived: deque[tuple[float, int, float]] = deque(maxlen=256)
         self._base = self._base_before = float("inf")
         self._base_until = 0.0
         self._before = 0.0  # the queue, less what is explained, of the feedback before
         self._drain_from = 0.0  # the queue at the last decrease
+        self._draining_until = 0.0
+        self._pressure = (
+            1.0  # of what passes, the share to be sent: less with every decrease that did not help
+        )
         self._peak = self._peak_before = 0.0  # what arrived at best, lately
         self._probe_wait = PROBE_FIRST
         self._probe_step = PROBE_STEP
@@ -220,12 +231,12 @@ class Downlink:
             self._base = min(self._base, least)
             self.queue = least - min(self._base, self._base_before)
         arrived = self._arrived
-        arrived.append((arrival, octets))
+        arrived.append((arrival, octets, self.queue))
         while arrival - arrived[0][0] > WINDOW:
             arrived.popleft()
         span = arrival - arrived[0][0]
         if span > WINDOW / 4:
-            self.acked_rate = (sum(o for _, o in arrived) - arrived[0][1]) * 8 / span
+            self.acked_rate = (sum(o for _, o, _ in arrived) - arrived[0][1]) * 8 / span
             if span > WINDOW / 2:
                 self._peak = max(self._peak, self.acked_rate)
 
@@ -272,20 +283,45 @@ class Downlink:
             self.probe_rate = 0.0
         self._probe_step = PROBE_STEP
         self._congested_at = now
-        arrives = self.acked_rate / (1 - self._inherent)
+        passes = self._passes() / (1 - self._inherent)
         since = now - self._decreased_at
         drains = self.queue < self._drain_from - GROWTH * since
-        # So that the last decrease is seen in the arriving rate, unless it was far from enough.
-        if (since > WINDOW and not drains) or not self.limited or arrives < 0.7 * self.estimate:
-            before = self.estimate if self.limited else arrives / BACK_OFF
-            if for_loss and self._trial is None:
-                self._trial = (self.loss, arrives / (1 - self.loss), before)
-            self._decreased_at = now
-            self._drain_from = self.queue
-            self.estimate = max(
-                MINIMUM, BACK_OFF * (min(arrives, self.estimate) if self.limited else arrives)
-            )
-            self.limited = True
+        before = self.estimate if self.limited else max(self._peak, self._peak_before, passes)
+        pressure = BACK_OFF if since > 3 * WINDOW else self._pressure
+        if since > WINDOW and not drains:  # so that the last decrease is seen in what arrives
+            pressure = min(BACK_OFF, pressure * BACK_OFF) if since < 3 * WINDOW else BACK_OFF
+        elif self.limited and pressure * passes > 0.7 * self.estimate:
+            return  # it may yet have been enough
+        if for_loss and self._trial is None:
+            self._trial = (self.loss, passes / (1 - self.loss), before)
+        if self.queue > DEEP and now > self._draining_until + DRAIN_SECONDS:
+            self._draining_until = now + DRAIN_SECONDS
+        self._decreased_at = now
+        self._drain_from = self.queue
+        self._pressure = pressure
+        self.estimate = max(MINIMUM, before / 2, pressure * passes)
+        self.limited = True
+
+    def _passes(self) -> float:
+        """What the line lets through: the arriving rate since there was a queue, for then it was never idle."""
+        octets, begin = 0, 0.0
+        for arrival, size, queue in reversed(self._arrived):
+            begin = arrival
+            if queue < RELAXED:
+                break
+            octets += size
+        else:
+            octets -= self._arrived[0][1]
+        span = self._arrived[-1][0] - begin
+        if span < WINDOW / 5:
+            return min(self.acked_rate, self.estimate) if self.limited else self.acked_rate
+        return octets * 8 / span
+
+    def drains(self, now: float) -> bool:
+        """Whether pictures should wait until the queue is gone: the keyframe of a smaller one would be lost in it."""
+        if self.queue < QUEUEING:
+            self._draining_until = min(self._draining_until, now)
+        return now < self._draining_until
 
     def _judge_loss(self, now: float) -> bool:
         """At the end of a window, whether so much was lost that less should be sent."""

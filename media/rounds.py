@@ -123,7 +123,7 @@ class Rounds:
             if not any(stream.missing or stream.keyframe_wanted for stream in peer.streams.values()):
                 self.restless.discard(peer)
         for peer in tuple(self._limited):
-            self._probe(peer, now)
+            self._probe(peer, now, min(now - before, 5 * TICK))
 
     def _turn(self, peer: Peer, turn: int, now: float, stalled: bool) -> None:
         """What a peer is due about every tenth of a second, and its room where it is the one that stands for it."""
@@ -173,13 +173,13 @@ class Rounds:
             outlet.note(Recorded.PAUSED, now, outlet.paused)
             self._house.emit(SlotPaused(peer.room_id, peer.peer_id, outlet.mid, outlet.paused))
 
-    def _probe(self, peer: Peer, now: float) -> None:
-        """Find out whether a narrow line has become wider."""
+    def _probe(self, peer: Peer, now: float, passed: float) -> None:
+        """Find out whether a narrow line has become wider, with the padding for the `passed` seconds."""
         if peer.downlink.wants_probe(peer.needed, now):
             outlets = peer.outlets.values()
             probed = next((o for o in outlets if o.kind == "video" and o.track is not None), None)
             if probed is not None:
-                self._sender.probe(probed, int(peer.downlink.probe_extra / 8 * TICK))
+                self._sender.probe(probed, int(peer.downlink.probe_extra / 8 * passed))
 
     def _timed_out(self, peer: Peer, now: float) -> bool:
         """Whether the peer is gone; if only its media have stopped, it is no longer present."""

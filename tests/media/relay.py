@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import Any, Self
 
 
@@ -92,6 +93,18 @@ class LossyRelay:
             return False
         self._counts[direction] += 1
         return self._counts[direction] % self._every == 0
+
+
+class RadioRelay(LossyRelay):
+    """Loses this share of all media and its reports at random, in both directions; the same story each time."""
+
+    def __init__(self, server_port: int, share: float) -> None:
+        super().__init__(server_port, every=1)
+        self._share = share
+        self._random = Random(10)
+
+    def _loses(self, direction: str, data: bytes) -> bool:
+        return 127 < data[0] < 192 and self._random.random() < self._share
 
 
 class NarrowRelay(LossyRelay):

@@ -14,13 +14,13 @@ const COARSE = 0.1; // a change smaller than this share is not worth telling
 export class Wants {
   /** @type {Shown[]} */ #shown = [];
   /** @type {Map<string, number>} */ #told = new Map(); // by mid
-  /** @type {Set<Element>} */ #inView = new Set();
+  /** @type {Set<Element>} */ #outOfView = new Set();
   /** @type {number|undefined} */ #timer;
   #sizes = new ResizeObserver(() => this.#soon());
   #views = new IntersectionObserver((entries) => {
     for (const entry of entries) {
-      if (entry.isIntersecting) this.#inView.add(entry.target);
-      else this.#inView.delete(entry.target);
+      if (entry.isIntersecting) this.#outOfView.delete(entry.target);
+      else this.#outOfView.add(entry.target);
     }
     this.#soon();
   });
@@ -39,7 +39,7 @@ export class Wants {
       if (after?.has(root)) continue;
       this.#sizes.unobserve(root);
       this.#views.unobserve(root);
-      this.#inView.delete(root);
+      this.#outOfView.delete(root);
     }
     for (const { root, video } of shown) {
       if (before?.has(root)) continue;
@@ -64,7 +64,7 @@ export class Wants {
     /** @type {Wish[]} */
     const wishes = [];
     for (const one of this.#shown) {
-      const height = hidden || !this.#inView.has(one.root) ? 0 : linesFor(one);
+      const height = hidden || this.#outOfView.has(one.root) ? 0 : linesFor(one);
       const told = this.#told.get(one.mid);
       if (told !== undefined && (told === height || (told > 0 && height > 0 && Math.abs(height - told) < told * COARSE))) continue;
       wishes.push({ mid: one.mid, height });

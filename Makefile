@@ -60,6 +60,7 @@ janus:
 
 bench: .venv/dev.stamp browser janus  ## Benchmarks, as ratios where a peer is installed.
 	$(BIN)/pytest -q -s -m heavy tests/media
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/media/test_fuzz.py tests/media/test_fuzz_server.py
 	$(BIN)/python -m tests.media.bench_forward
 	$(BIN)/python -m loadtest sfu
 	$(BIN)/python -m loadtest bench

@@ -23,7 +23,7 @@ from aiortc.rtcdtlstransport import (
     RTCDtlsTransport,
     SRTPProtectionProfile,
 )
-from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport, SackChunk
 from OpenSSL import SSL
 from pylibsrtp import Session
 from pylibsrtp._binding import ffi, lib
@@ -377,6 +377,13 @@ class _Sctp(RTCSctpTransport):
         if self._association_state is not self.State.CLOSED:
             self._user.on_refused(reason)
             self._set_state(self.State.CLOSED)
+
+    async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
+        # aiortc walks through every number of every gap, 65,536 in four octets: seconds for one datagram.
+        if sum(end - start + 1 for start, end in chunk.gaps) > self._limits.held_chunks:
+            self._end("sctp_malformed")
+            return
+        await super()._receive_sack_chunk(chunk)
 
     async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
         channel = self._data_channels.get(stream_id)

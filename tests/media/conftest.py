@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
@@ -17,7 +18,9 @@ E = TypeVar("E")
 
 # A loaded machine is no failure.
 settings.register_profile("media", deadline=None)
-settings.load_profile("media")
+# `HYPOTHESIS_PROFILE=long` for a search of minutes (make bench).
+settings.register_profile("long", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "media"))
 
 
 @dataclass

@@ -161,8 +161,8 @@ async def test_the_queue_is_bounded() -> None:
 
 async def test_sctp_runs_on_the_session_without_waiting() -> None:
     """`_register_data_receiver` and `_send_data` of the transport; of the association `_send`, `_receive`,
-    `_handle_data`, `_data_channels`, `_advertised_rwnd`, `_inbound_streams` with `reassembly`, `_sack_misordered`,
-    `_outbound_queue` and `_sent_queue` with `_book_size`, `_association_state` and `_set_state`."""
+    `_handle_data`, `_receive_sack_chunk`, `_data_channels`, `_advertised_rwnd`, `_inbound_streams` with `reassembly`,
+    `_sack_misordered`, `_outbound_queue`, `_sent_queue` with `_book_size`, `_association_state`, `_set_state`."""
 
     class User:
         def __init__(self) -> None:

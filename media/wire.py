@@ -359,6 +359,9 @@ class _Sctp(RTCSctpTransport):
     async def _handle_data(self, data: bytes) -> None:
         if self._association_state is self.State.CLOSED:
             return
+        if not _sound(data):
+            self._end("sctp_malformed")
+            return
         try:
             await super()._handle_data(data)
         except ConnectionError:
@@ -418,6 +421,31 @@ class _Sctp(RTCSctpTransport):
         except UnicodeDecodeError:
             return "data_bad_open"
         return "data_too_many_channels" if len(self._data_channels) >= self._limits.channels else None
+
+
+# Where the parameters of a chunk begin, behind its head (RFC 9260 section 3.3, RFC 6525): INIT, INIT ACK, HEARTBEAT and
+# its ACK, ABORT, ERROR, RE-CONFIG.
+_PARAMETERS = {1: 16, 2: 16, 4: 0, 5: 0, 6: 0, 9: 0, 130: 0}
+_CHUNK = Struct("!BBH")
+_PARAMETER = Struct("!HH")
+
+
+def _sound(data: bytes) -> bool:
+    """Whether every chunk and parameter is at least as long as its head: aiortc would read a parameter of no length for
+    ever, and remember each time."""
+    at = 12
+    while at + 4 <= len(data):
+        kind, _, length = _CHUNK.unpack_from(data, at)
+        if length < 4:
+            return False
+        place, end = at + 4 + _PARAMETERS.get(kind, length), min(at + length, len(data))
+        while place + 4 <= end:
+            size = _PARAMETER.unpack_from(data, place)[1]
+            if size < 4:
+                return False
+            place += size + -size % 4
+        at += length + -length % 4
+    return True
 
 
 def _described(channel: RTCDataChannel) -> DataChannel:

@@ -319,6 +319,20 @@ def test_an_acknowledgement_of_everything_is_refused_before_it_is_walked_through
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("kind", [1, 2, 4, 5, 6, 9, 130])
+def test_a_parameter_of_no_length_is_refused_before_it_is_read_for_ever(kind: int) -> None:
+    """Found by the test above: one datagram would have ended the process."""
+
+    async def run() -> None:
+        user = _User()
+        association = wire.DataAssociation(type("S", (), {"_dtls": _Dtls()})(), 5000, LIMITS, user)
+        body = bytes((kind, 0, 0, 28)) + bytes(24)
+        await association._sctp._handle_data(sctp_packet(association._sctp._local_verification_tag, body))
+        assert user.refused == {"sctp_malformed"} and association.closed
+
+    asyncio.run(run())
+
+
 def test_the_corpus_is_what_it_should_be() -> None:
     """Seeds that no parser takes would fuzz only the first line of each."""
     assert ice.local_ufrag(check()) == "abcdefgh" and ice.verify(check(), "p" * 24).nominated

@@ -66,7 +66,9 @@ class Room:
                 layers = wanted(track, heights)
                 if not layers and not peer.sounds:
                     layers = track.rids[-1:] or ("",)
+                before = track.announced.rids
                 if track.announced.step(layers, track.rids, now):
+                    track.expect([rid for rid in track.announced.rids if rid not in before], now)
                     changed.append((peer, track))
         return changed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from media.api import Kind, Source
@@ -96,6 +96,15 @@ class Track:
     def sort(self, now: float) -> None:
         """A height has become known."""
         self._changed(now)
+
+    def expect(self, rids: Sequence[str], now: float) -> None:
+        """The publisher is asked to send these layers again: be ready for the keyframe with which they begin."""
+        streams = [self.layers[rid] for rid in rids if rid in self.layers]
+        for stream in streams:
+            stream.alive_at = now
+        if streams:
+            for outlet in self.outlets:
+                self.choose(outlet, now)
 
     def choose(self, outlet: Outlet, now: float) -> None:
         """The layer an outlet wants, among those that live and that its allocation allows."""

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from media import LayersWanted
 from media.dynacast import OFF_SECONDS, Announced, wanted
+from media.rtcp import KeyframeRequest
 from tests.media.client import DELTA, KEYFRAME, OPUS_PT, VP8_PT, Client, rtp
 from tests.media.conftest import World
-from tests.media.test_layers import RIDS, layered, show
+from tests.media.test_layers import RIDS, layered, layers, show
 
 WANTS = st.lists(st.one_of(st.none(), st.integers(0, 1500)), max_size=6)
 
@@ -38,11 +39,11 @@ def test_nobody_waits_for_a_layer_and_none_goes_before_its_time(
     last_wanted = dict.fromkeys(RIDS, now)
     for passed, heights in story:
         now += passed
-        layers = wanted(track, heights)
+        needed = wanted(track, heights)
         before = announced.rids
-        assert announced.step(layers, RIDS, now) == (announced.rids != before)
-        assert set(layers) <= set(announced.rids)
-        for rid in layers:
+        assert announced.step(needed, RIDS, now) == (announced.rids != before)
+        assert set(needed) <= set(announced.rids)
+        for rid in needed:
             last_wanted[rid] = now
         for rid in set(before) - set(announced.rids):
             assert now - last_wanted[rid] >= OFF_SECONDS
@@ -71,6 +72,33 @@ async def test_what_a_slot_wants_reaches_the_publisher(world: World) -> None:
         await kim.close()
     finally:
         talking.cancel()
+
+
+async def test_a_layer_that_was_off_is_shown_from_its_first_keyframe(world: World) -> None:
+    camera, zoe = await show(world)
+
+    async def run(frames: int) -> None:
+        for _ in range(frames):
+            camera.send()
+            await asyncio.sleep(0.02)
+
+    world.server.want("room", "zoe", "3", 200)
+    await run(2)
+    camera.send(key=True)
+    await zoe.until(lambda: layers(zoe)[-1] == "h")
+    while not world.all(LayersWanted):
+        await run(1)
+    camera.active = ["h", "q"]
+    await run(40)  # longer than a layer is taken for alive
+    asked = len(camera.client.rtcp)
+    world.server.want("room", "zoe", "3", None)
+    await camera.client.until(
+        lambda: any(isinstance(p, KeyframeRequest) and p.ssrc == 2000 for p in camera.client.rtcp[asked:])
+    )
+    assert world.all(LayersWanted)[-1].rids == RIDS
+    camera.active = list(RIDS)
+    camera.send(key=True)
+    await zoe.until(lambda: layers(zoe)[-1] == "f")
 
 
 async def _talk(client: Client) -> None:

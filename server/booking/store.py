@@ -182,6 +182,12 @@ async def lock_of_session(conn: Conn, session_id: UUID) -> Booking | None:
     return _booking(row) if row else None
 
 
+async def of_series(conn: Conn, series_id: UUID) -> list[Booking]:
+    """The bookings of a series in the order of their times."""
+    rows = await conn.fetch(f"{_SELECT} WHERE b.series_id = $1 ORDER BY lower(b.during), b.id", series_id)
+    return [_booking(row) for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A live booking in the way, with the people it belongs to."""

@@ -58,7 +58,7 @@ async def book(
             now=now,
             hold=hold,
         )
-        return made if hold else await _at_once(conn, made, now)
+        return made if hold else await at_once(conn, made, now)
 
     made = await in_transaction(ctx.pool, work)
     ctx.wake()
@@ -69,16 +69,16 @@ async def confirm(ctx: Context, mentee_id: UUID, booking_id: UUID) -> Booking:
     """Pay for a time that was kept. Raises ``Conflict("hold_expired")``, ``InsufficientFunds``, ``NotFound`` ..."""
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        return await _at_once(conn, await booking.confirm_in(conn, mentee_id, booking_id, now), now)
+        return await at_once(conn, await booking.confirm_in(conn, mentee_id, booking_id, now), now)
 
     return await _take(ctx, booking_id, step)
 
 
-async def _at_once(conn: Conn, made: Booking, now: datetime) -> Booking:
+async def at_once(conn: Conn, made: Booking, now: datetime) -> Booking:
     """The approval of a mentor who approves whatever fits."""
     if not await booking.instant_in(conn, made.mentor_id):
         return made
-    return await _publish(conn, await booking.approve_in(conn, None, made.id, now), now)
+    return await publish(conn, await booking.approve_in(conn, None, made.id, now), now)
 
 
 async def approve(ctx: Context, actor_id: UUID, booking_id: UUID) -> Booking:
@@ -92,10 +92,10 @@ async def approve(ctx: Context, actor_id: UUID, booking_id: UUID) -> Booking:
         if known.status is Status.APPROVED and known.proposal is not None and known.proposal.by == actor_id:
             raise Conflict("illegal_transition", "The other side has to answer.", status=known.status.value)
         if known.proposal is None or known.proposal.by == actor_id:
-            return await _publish(conn, await booking.approve_in(conn, actor_id, booking_id, now), now)
+            return await publish(conn, await booking.approve_in(conn, actor_id, booking_id, now), now)
         moved = await booking.accept_in(conn, actor_id, booking_id, now)
         if not await _scheduled(conn, moved.session_id):
-            return await _publish(conn, moved, now)
+            return await publish(conn, moved, now)
         await store.move(conn, moved.session_id, moved.start, moved.end)
         await record(conn, SessionMoved(moved.session_id, now, *_where(moved)))
         return moved
@@ -103,7 +103,8 @@ async def approve(ctx: Context, actor_id: UUID, booking_id: UUID) -> Booking:
     return await _take(ctx, booking_id, step)
 
 
-async def _publish(conn: Conn, approved: Booking, now: datetime) -> Booking:
+async def publish(conn: Conn, approved: Booking, now: datetime) -> Booking:
+    """The session of a booking that has just been approved, with its fact."""
     await store.publish(
         conn, approved.session_id, approved.mentor_id, approved.mentee_id, approved.start, approved.end, now
     )
@@ -135,17 +136,23 @@ async def cancel(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        percent = ctx.settings.platform_fee_percent
-        cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now, percent)
-        if await _scheduled(conn, cancelled.session_id):
-            await store.cancel(conn, cancelled.session_id, now)
-            await record(
-                conn,
-                SessionCancelled(cancelled.session_id, now, *_where(cancelled), actor_id, reason.strip()),
-            )
-        return cancelled
+        return await cancel_one(conn, ctx, actor_id, booking_id, reason, now)
 
     return await _take(ctx, booking_id, step)
+
+
+async def cancel_one(
+    conn: Conn, ctx: Context, actor_id: UUID, booking_id: UUID, reason: str, now: datetime
+) -> Booking:
+    """`cancel` within a transaction."""
+    percent = ctx.settings.platform_fee_percent
+    cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now, percent)
+    if await _scheduled(conn, cancelled.session_id):
+        await store.cancel(conn, cancelled.session_id, now)
+        await record(
+            conn, SessionCancelled(cancelled.session_id, now, *_where(cancelled), actor_id, reason.strip())
+        )
+    return cancelled
 
 
 async def reschedule(

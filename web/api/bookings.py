@@ -6,6 +6,7 @@ from server.booking import actions as booking
 from server.booking.model import Booking, Terms
 from server.people.model import Role
 from server.sessions import actions as sessions
+from server.sessions import series
 from web.access import Owner, RoleIs, SignedIn
 from web.api.endpoint import BASE, Call, LimitBy, by_caller, endpoint
 from web.limits import BOOKING_WRITES
@@ -18,6 +19,8 @@ from web.schemas.sessions import (
     ProposalOut,
     ReasonIn,
     RescheduleIn,
+    SeriesIn,
+    SeriesOut,
     TermsModel,
 )
 
@@ -129,6 +132,38 @@ async def cancel(call: Call[ReasonIn, NoQuery]) -> BookingOut:
     return shown(await sessions.cancel(call.ctx, call.caller.user_id, call.id(), call.body.reason))
 
 
+async def book_series(call: Call[SeriesIn, NoQuery]) -> SeriesOut:
+    """Request the same time every week, on the mentor's wall: all dates or none."""
+    body = call.body
+    made = await series.book(
+        call.ctx,
+        call.caller.user_id,
+        mentor_id=body.mentor_id,
+        start=body.start,
+        end=body.end,
+        weeks=body.weeks,
+        topic=body.topic,
+        note=body.note,
+    )
+    return _series(made)
+
+
+async def approve_series(call: Call[Nothing, NoQuery]) -> SeriesOut:
+    """Agree to every request of the series that still waits."""
+    return _series(await series.approve(call.ctx, call.caller.user_id, call.id()))
+
+
+async def cancel_series(call: Call[ReasonIn, NoQuery]) -> SeriesOut:
+    """Call off whatever of the series is still to come."""
+    return _series(await series.cancel(call.ctx, call.caller.user_id, call.id(), call.body.reason))
+
+
+def _series(made: list[Booking]) -> SeriesOut:
+    series_id = made[0].series_id
+    assert series_id is not None  # noqa: S101 - they were found or made by it
+    return SeriesOut(series_id=series_id, items=[shown(it) for it in made])
+
+
 async def terms(call: Call[Nothing, NoQuery]) -> TermsModel:
     return _terms(await booking.terms(call.ctx, call.caller.user_id))
 
@@ -161,6 +196,23 @@ ROUTES = (
             409: (_CONFLICT, "day_full", "week_full", "month_full", "idempotency_in_progress"),
             422: ("idempotency_key_reused",),
         },
+    ),
+    endpoint(
+        "POST", "/bookings/series", book_series, access=RoleIs.of(Role.MENTEE), summary="Request a weekly session",
+        tag=TAG, body=SeriesIn, reply=SeriesOut, status=201, limits=_LIMITS, idempotent=True,
+        refusals={
+            402: ("insufficient_tokens",),
+            409: ("series_conflict", "idempotency_in_progress"),
+            422: ("idempotency_key_reused",),
+        },
+    ),
+    endpoint(
+        "POST", "/bookings/series/{id}/approve", approve_series, access=RoleIs.of(Role.MENTOR), tag=TAG,
+        summary="Approve a series", reply=SeriesOut, limits=_LIMITS, refusals={409: (_ILLEGAL, "time_has_passed")},
+    ),
+    endpoint(
+        "POST", "/bookings/series/{id}/cancel", cancel_series, access=RoleIs.of(Role.MENTOR, Role.MENTEE), tag=TAG,
+        summary="Cancel a series", body=ReasonIn, reply=SeriesOut, limits=_LIMITS, refusals={409: (_ILLEGAL,)},
     ),
     endpoint(
         "GET", "/bookings", listing, access=SignedIn(), summary="One's bookings", tag=TAG,

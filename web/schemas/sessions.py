@@ -84,6 +84,20 @@ class BookingOut(Out):
     updated_at: Instant
 
 
+class SeriesIn(In):
+    mentor_id: UUID
+    start: Instant
+    end: Instant
+    weeks: int = Field(strict=True, description="How many in all, 2 to 26.")
+    topic: Text = Field("", max_length=200)
+    note: Text = Field("", max_length=2000)
+
+
+class SeriesOut(Out):
+    series_id: UUID
+    items: list[BookingOut] = Field(description="In order of time.")
+
+
 class BookingsQuery(PageQuery):
     status: Status | None = None
     from_: Instant | None = Field(None, alias="from", description="Only bookings that end after this.")

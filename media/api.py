@@ -74,8 +74,7 @@ class MediaConfig:
     batch_datagrams: int = 64  # per wake-up, so that sockets and timers are not starved
     coalesce_seconds: float = 0.001  # between reads under traffic; 0 reads at every wake-up
     segmentation: bool = True  # UDP segmentation offload for bursts, where kernel and path allow it
-    # Estimate each subscriber's line, choose layers that fit it and pause video that does not. Without layers to choose
-    # from there is little to gain, and on a machine that stalls for 100 ms the estimate sees congestion.
+    # Estimate each subscriber's line, choose layers that fit it and pause video that does not.
     adapt_downlink: bool = True
     loudest: int = 6  # sources of sound forwarded in a room of three or more people; 0: all of them
     # Kept of each video stream for retransmission, at most: two round trips of the farthest subscriber and 150 ms, in

@@ -5,25 +5,23 @@ import { call as api } from "../js/api.js";
 import { all, find, need, serverNow } from "../js/dom.js";
 import { toast } from "../js/toast.js";
 import { stayAwake } from "./awake.js";
-import { Call } from "./call.js";
 import { Chat } from "./chat.js";
 import { choosers, help } from "./devices.js";
 import { clockwork } from "./dom.js";
 import { Grid } from "./grid.js";
 import { listen } from "./keys.js";
+import { Line } from "./line.js";
 import { LocalMedia } from "./media.js";
 import { onNetworkChange } from "./network.js";
 import { PreJoin, pressed } from "./prejoin.js";
-import { freshId } from "./protocol.js";
 import { showQuality } from "./quality.js";
 import { ScreenShare } from "./screen.js";
 import { RoomSocket } from "./socket.js";
 import { Wants } from "./wants.js";
 
-/** @import { FromServer, Source, Welcome } from "./protocol.js" */
+/** @import { FromServer, Welcome } from "./protocol.js" */
 
 const PHONE = window.matchMedia("(max-width: 47.99rem)");
-const UNSEEN = 4000; // milliseconds: longer than a hiccup, shorter than the browser's own 18 s until "failed"
 
 class Room {
   #root = need("#room", HTMLElement);
@@ -36,7 +34,7 @@ class Room {
   #view = need("[data-view=call]", HTMLElement, this.#root);
   #media = new LocalMedia();
   #screen = new ScreenShare();
-  #wants = new Wants((slots) => this.#call?.answered === true && (this.#socket?.send({ type: "want", slots }) ?? false));
+  #wants = new Wants((slots) => this.#line?.answered === true && (this.#socket?.send({ type: "want", slots }) ?? false));
   #grid = new Grid(need("[data-testid=grid]", HTMLElement, this.#view), this.#me, (id) => this.#hues.get(id) ?? "hue-0",
     (shown) => this.#wants.follow(shown));
   #chat = this.#makeChat();
@@ -50,15 +48,8 @@ class Room {
     () => this.#join(),
   );
   /** @type {RoomSocket|null} */ #socket = null;
-  /** @type {Call|null} */ #call = null;
-  /** @type {Map<string, {resolve: (sdp: string) => void, reject: (why: Error) => void}>} */ #offers = new Map();
+  /** @type {Line|null} */ #line = null;
   #dismissed = ""; // help with devices that has been read
-  #others = 1; // as many people as the session is for, without this one
-  #moved = false; // the network has changed since the last welcome
-  #calls = 0; // how many connections there have been: the first one "connects", later ones "reconnect"
-  #tries = 0;
-  #retry = 0;
-  #unseen = 0;
   #live = false; // the call view is shown
   #timers = /** @type {(() => void)[]} */ ([]);
 
@@ -70,8 +61,12 @@ class Room {
       if (this.#live && event instanceof CustomEvent) toast(event.detail);
     });
     this.#screen.addEventListener("change", () => this.#mediaChanged());
-    onNetworkChange(() => this.#networkChanged());
-    window.addEventListener("pagehide", () => this.#call?.close());
+    onNetworkChange(() => {
+      if (!this.#live) return;
+      this.#status();
+      if (navigator.onLine) this.#line?.move();
+    });
+    window.addEventListener("pagehide", () => this.#line?.hangUp());
   }
 
   // ------------------------------------------------------------ coming and going
@@ -79,11 +74,10 @@ class Room {
   #join() {
     this.#prejoin.busy(true);
     this.#prejoin.say("");
-    this.#socket = new RoomSocket(() => api("POST", `/sessions/${this.#id}/join`), {
+    const socket = new RoomSocket(() => api("POST", `/sessions/${this.#id}/join`), {
       message: (message) => this.#hear(message),
       lost: () => {
-        for (const { reject } of this.#offers.values()) reject(new Error("the socket is gone"));
-        this.#offers.clear();
+        this.#line?.lost();
         this.#status();
       },
       stopped: (why) => this.#over(why),
@@ -95,7 +89,15 @@ class Room {
         }
       },
     });
-    void this.#socket.open();
+    this.#line?.close();
+    this.#socket = socket;
+    this.#line = new Line(socket, {
+      sent: () => ({ audio: this.#media.sendableAudio(), camera: this.#media.video, screen: this.#screen.track }),
+      received: (slots) => this.#grid.received(slots),
+      answered: () => this.#wants.afresh(),
+      changed: () => this.#status(),
+    });
+    void socket.open();
   }
 
   /** @param {Welcome} welcome */
@@ -103,15 +105,11 @@ class Room {
     if (!this.#live) this.#enter();
     this.#end = Date.parse(welcome.session.end);
     this.#start = Date.parse(welcome.session.start);
-    this.#others = Math.max(1, welcome.participants.length - 1);
     this.#grid.everybody(welcome.participants);
     this.#grid.talking(null);
     this.#chat.welcome(welcome.chat, welcome.more);
     this.#tellState();
-    const moved = this.#moved;
-    this.#moved = false;
-    if (!welcome.resumed || this.#call === null || this.#call.closed) void this.#dial();
-    else if (moved || !this.#call.connected) void this.#restart();
+    this.#line?.welcome(welcome.resumed, Math.max(1, welcome.participants.length - 1));
     this.#wants.afresh();
     this.#status();
   }
@@ -131,103 +129,12 @@ class Room {
     need("[data-testid=mute]", HTMLButtonElement, this.#view).focus();
   }
 
-  /** A new connection to the SFU; the old one, if any, is beyond repair. */
-  async #dial() {
-    this.#call?.close();
-    window.clearTimeout(this.#retry);
-    const socket = this.#socket;
-    const servers = (await socket?.servers()) ?? [];
-    if (!this.#live || socket !== this.#socket) return;
-    this.#call?.close(); // somebody else dialled meanwhile
-    const call = new Call(servers, this.#others, this.#sent(), {
-      offer: (sdp, sources) => this.#offer(sdp, sources),
-      received: (slots) => this.#grid.received(slots),
-      state: (state) => {
-        if (call !== this.#call) return;
-        if (state === "connected") this.#tries = 0;
-        if (state === "failed" && this.#socket?.ready) this.#redial(); // without a socket the next welcome decides
-        this.#status();
-      },
-    });
-    this.#call = call;
-    this.#calls++;
-    call.start().then(
-      () => this.#wants.afresh(),
-      () => {
-        if (call === this.#call) this.#redial();
-      },
-    );
-  }
-
-  #redial() {
-    window.clearTimeout(this.#retry);
-    const wait = Math.min(15_000, 500 * 2 ** this.#tries++);
-    this.#retry = window.setTimeout(() => {
-      // Without a socket there is nobody to offer to; the next welcome dials.
-      if (this.#socket?.ready) void this.#dial();
-      else this.#call?.close();
-    }, wait);
-  }
-
-  async #restart() {
-    const call = this.#call;
-    await call?.restart((await this.#socket?.servers()) ?? []);
-    this.#status();
-  }
-
-  /** Another network, or the same one again: neither the socket nor the media know yet. */
-  #networkChanged() {
-    if (!this.#live) return;
-    this.#status();
-    if (!navigator.onLine) return;
-    this.#moved = true;
-    this.#socket?.hurry();
-    if (this.#socket?.ready) void this.#restart();
-  }
-
-  /** The SFU does not see us although our side thinks it is connected: after a while, begin anew. @param {boolean} seen */
-  #observed(seen) {
-    window.clearTimeout(this.#unseen);
-    if (seen) return;
-    this.#unseen = window.setTimeout(() => {
-      if (this.#live && this.#call?.connected) this.#redial();
-    }, UNSEEN);
-  }
-
-  #sent() {
-    return { audio: this.#media.sendableAudio(), camera: this.#media.video, screen: this.#screen.track };
-  }
-
-  /** @param {string} sdp @param {Record<string, Source>} sources @returns {Promise<string>} */
-  #offer(sdp, sources) {
-    return new Promise((resolve, reject) => {
-      const id = freshId();
-      this.#offers.set(id, { resolve, reject });
-      if (!this.#socket?.send({ type: "offer", id, sdp, sources })) {
-        this.#offers.delete(id);
-        reject(new Error("the socket is gone"));
-      }
-    });
-  }
-
   /** @param {FromServer} message */
   #hear(message) {
+    if (this.#line?.hear(message)) return;
     switch (message.type) {
       case "welcome":
         this.#welcome(message);
-        break;
-      case "answer":
-        this.#offers.get(message.id)?.resolve(message.sdp);
-        this.#offers.delete(message.id);
-        break;
-      case "slots":
-        this.#call?.show(message.slots);
-        break;
-      case "paused":
-        this.#call?.pause(message.mid, message.paused);
-        break;
-      case "layers":
-        this.#call?.layers(message.mid, message.rids);
         break;
       case "speaker":
         this.#grid.talking(message.user_id);
@@ -237,7 +144,7 @@ class Room {
         break;
       case "participant":
         this.#grid.person(message.participant);
-        if (message.participant.user_id === this.#me) this.#observed(message.participant.state === "present");
+        if (message.participant.user_id === this.#me) this.#line?.observed(message.participant.state === "present");
         break;
       case "chat":
         this.#chat.said(message);
@@ -246,14 +153,11 @@ class Room {
         this.#chat.history(message.items, message.more);
         break;
       case "error":
-        if (message.id !== undefined && this.#offers.has(message.id)) {
-          this.#offers.get(message.id)?.reject(new Error(message.detail));
-          this.#offers.delete(message.id);
-        } else if (message.id !== undefined) this.#chat.refused(message.id, message.detail);
+        if (message.id !== undefined) this.#chat.refused(message.id, message.detail);
         break;
       case "session":
       case "goodbye": // the close code that follows says what to do
-      case "pong":
+      default:
         break;
     }
   }
@@ -267,10 +171,8 @@ class Room {
   #over(why, detail) {
     this.#live = false;
     for (const stop of this.#timers.splice(0)) stop();
-    window.clearTimeout(this.#retry);
-    window.clearTimeout(this.#unseen);
-    this.#call?.close();
-    this.#call = null;
+    this.#line?.close();
+    this.#line = null;
     this.#media.stop();
     this.#screen.stop();
     this.#grid.clear();
@@ -293,8 +195,8 @@ class Room {
     const banner = need("[data-testid=banner]", HTMLElement, this.#view);
     const words = !navigator.onLine ? "You are offline. The session goes on as soon as you are back."
       : !this.#socket?.ready ? "Reconnecting…"
-      : this.#call?.connected ? ""
-      : this.#calls > 1 || this.#call?.answered ? "Reconnecting sound and picture…" : "Connecting sound and picture…";
+      : this.#line?.state === "connected" ? ""
+      : this.#line?.state === "reconnecting" ? "Reconnecting sound and picture…" : "Connecting sound and picture…";
     banner.hidden = words === "";
     if (words) need("[data-banner-words]", HTMLElement, banner).textContent = words;
     this.#view.dataset["connected"] = String(words === "");
@@ -328,7 +230,7 @@ class Room {
     need("[data-testid=sharing]", HTMLElement, this.#view).hidden = !showing;
     this.#grid.self(this.#media.video);
     this.#tellState();
-    void this.#call?.send(this.#sent());
+    this.#line?.send();
     void this.#grid.speaker(this.#media.wishes.speaker);
   }
 

@@ -20,23 +20,22 @@ PYTHON = shutil.which("python3", path="/usr/bin")
 PATIENCE = 30.0
 
 
-def installed() -> bool:
-    """The bindings, webrtcbin and libnice, as Debian packages them."""
+@pytest.fixture(scope="module")
+def gstreamer() -> None:
+    """Skips where the bindings, webrtcbin or libnice are missing, as Debian packages them."""
     inspect = shutil.which("gst-inspect-1.0")
-    if PYTHON is None or inspect is None:
-        return False
-    bindings = [PYTHON, "-c", "import gi; gi.require_version('GstWebRTC', '1.0')"]
-    looks = (bindings, [inspect, "webrtcbin"], [inspect, "nicesrc"])
-    return all(
-        subprocess.run(look, capture_output=True, timeout=30, check=False).returncode == 0 for look in looks
+    if PYTHON is not None and inspect is not None:
+        bindings = [PYTHON, "-c", "import gi; gi.require_version('GstWebRTC', '1.0')"]
+        looks = (bindings, [inspect, "webrtcbin"], [inspect, "nicesrc"])
+        if all(
+            subprocess.run(look, capture_output=True, timeout=30, check=False).returncode == 0
+            for look in looks
+        ):
+            return
+    pytest.skip(
+        "GStreamer is not installed: gstreamer1.0-nice, -tools, -plugins-base, -good and -bad, python3-gi,"
+        " gir1.2-gst-plugins-bad-1.0"
     )
-
-
-pytestmark = pytest.mark.skipif(
-    not installed(),
-    reason="GStreamer is not installed: gstreamer1.0-nice, -tools, -plugins-base, -good and -bad, python3-gi,"
-    " gir1.2-gst-plugins-bad-1.0",
-)
 
 
 @dataclass(slots=True)
@@ -77,6 +76,7 @@ async def gst(stage: Stage, kind: str, token: str) -> AsyncIterator[Gst]:
             await process.wait()
 
 
+@pytest.mark.usefixtures("gstreamer")
 async def test_gstreamer_on_both_ends(stage: Stage) -> None:
     mentor, mentee = await stage.token(stage.mentor), await stage.token(stage.mentee)
     async with gst(stage, "whip", mentor) as camera, gst(stage, "whep", mentee) as screen:

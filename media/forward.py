@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct
-from time import monotonic
 from typing import Any
 
 from media import wire
@@ -38,8 +37,8 @@ class Sender(Resender):
         super().__init__(sock, tally, segmentation)
         self._described: dict[int, Any] = {}  # of one stream's packets under way, for all its outlets
 
-    def forward(self, stream: Stream) -> None:
-        """Send what is in the stream's queue to all its outlets, and empty it.
+    def forward(self, stream: Stream, now: float) -> None:
+        """Send what is in the stream's queue to all its outlets, and empty it; `now` is monotonic.
 
         A full socket buffer or a refusal of libsrtp costs one outlet its packets and is counted; the others get
         theirs. Padding-only packets are left out of every output, so that it has no hole.
@@ -49,21 +48,22 @@ class Sender(Resender):
         self._described.clear()
         redundant = stream.codec is RED
         if len(packets) == 1 and not redundant:
-            self._single(stream, packets)
+            self._single(stream, packets, now)
             return
         within = unwrapped(packets, self._tally) if redundant else packets
         for outlet in stream.outlets:
             if outlet.stream is stream:
-                self._deliver(outlet, within if outlet.unwraps else packets)
+                self._deliver(outlet, within if outlet.unwraps else packets, now)
             elif outlet.target is stream:
                 first = self._start(stream, outlet, packets)
                 if first:
-                    self._deliver(outlet, within if outlet.unwraps else first)
+                    self._deliver(outlet, within if outlet.unwraps else first, now)
 
     def _single(
         self,
         stream: Stream,
         packets: list[Packet],
+        now: float,
         protect: Callable[[Any, Any, Any], int] = wire.protect,
     ) -> None:
         """The same for one packet, with what its outlets share looked up once. The unusual goes the long way."""
@@ -71,7 +71,6 @@ class Sender(Resender):
         size = len(payload)
         usual = size > 0 and (extras is None or not extras.descriptor)
         buffer, pointer, length, tally = self._buffer, self._pointer, self._length, self._tally
-        now = monotonic()
         template, layout, numbered, lead, rest, head = None, _UNSET, _UNSET, b"", b"", 0
         sent = wired = 0
         for outlet in stream.outlets:
@@ -79,7 +78,7 @@ class Sender(Resender):
                 if outlet.target is stream:
                     first = self._start(stream, outlet, packets)
                     if first:
-                        self._deliver(outlet, first)
+                        self._deliver(outlet, first, now)
                 continue
             numbers = outlet.numbers
             if outlet.template is not template:
@@ -88,7 +87,7 @@ class Sender(Resender):
                 layout = self._layouts[head << 11 | size]
                 numbered = self._numbered[len(lead) << 22 | head << 11 | size] if lead else layout
             if not usual or outlet.rewriter is not None or number < numbers.floor or template.timed:
-                self._deliver(outlet, packets)
+                self._deliver(outlet, packets, now)
                 continue
             stamp = timestamp + outlet.timestamp_offset & 0xFFFFFFFF
             out = number + numbers.offset
@@ -144,17 +143,14 @@ class Sender(Resender):
                 if not outlet.begin(stream, number, timestamp, payload, now, extras):
                     self._tally.drop("codec_not_accepted")
                     continue
-                if ring is None or stream.highest - number < len(packets) - place:
-                    return packets[place:] if place else packets
-                # It came late, after packets that nobody waited for: they belong to it.
-                kept = [ring.get(n) for n in range(number, stream.highest + 1)]
-                return [packet for packet in kept if packet is not None]
+                return packets[place:] if place else packets
         return []
 
     def _deliver(
         self,
         outlet: Outlet,
         packets: list[Packet],
+        now: float,
         protect: Callable[[Any, Any, Any], int] = wire.protect,
     ) -> None:
         tally = self._tally
@@ -169,8 +165,8 @@ class Sender(Resender):
         template, told = outlet.template, packets[0][4]
         head, lead, rest, frame_at = template.blocks.get(told) or template.fill(told)
         downlink, numbered = outlet.downlink, self._numbered
-        wide, now = (downlink.next, monotonic()) if downlink is not None else (0, 0.0)
-        timed = abs_send_time(monotonic()) if template.timed else b""
+        wide = downlink.next if downlink is not None else 0
+        timed = abs_send_time(now) if template.timed else b""
         for packet in packets:
             number, timestamp, marker, payload, extras, _ = packet
             size = len(payload)
@@ -293,7 +289,7 @@ class Sender(Resender):
         squeezed = {t: last - (len(frames) - 1 - at) * _SQUEEZED for at, t in enumerate(frames)}
         outlet.replayed = {t: s + outlet.timestamp_offset for t, s in squeezed.items()}
         self._described.clear()
-        self._deliver(outlet, [(p[0], squeezed[p[1]], *p[2:]) for p in packets])
+        self._deliver(outlet, [(p[0], squeezed[p[1]], *p[2:]) for p in packets], now)
         if later is None:
             outlet.wait(now)
             outlet.source = None

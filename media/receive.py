@@ -14,9 +14,9 @@ from media.forward import Sender
 from media.peer import Peer
 from media.recorder import FIRST, KEYFRAME, PACKET, Recorder
 from media.replay import Opening
-from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, Extras, ParseError
+from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
 from media.srtp import Scratch, refusal
-from media.stream import Stream
+from media.stream import Packet, Stream
 from media.tally import Tally
 
 TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
@@ -44,7 +44,7 @@ class Arrivals(Protocol):
 class Control(Protocol):
     """Who takes what changes the state of a peer (server.MediaServer)."""
 
-    def on_rtcp(self, peer: Peer, data: memoryview, now: float) -> None:
+    def on_rtcp(self, peer: Peer, data: bytes, now: float) -> None:
         """An authenticated, decrypted RTCP packet."""
 
     def on_first_packet(self, peer: Peer, now: float) -> None:
@@ -67,6 +67,7 @@ class Receiver:
         "_control",
         "_note",
         "_queued",
+        "_reports",
         "_scratch",
         "_sender",
         "_socket",
@@ -88,6 +89,7 @@ class Receiver:
         self._note = recorder.note if recorder is not None else None
         self._sender = sender
         self._queued: list[Stream] = []  # streams with packets in their queues, in order of arrival
+        self._reports: list[tuple[Peer, bytes]] = []  # RTCP of this batch, decrypted
         self._batch = batch
         self._tally = tally
         self._transport = transport
@@ -103,8 +105,10 @@ class Receiver:
         UDP socket, or from one TCP connection (tcp.TcpPath, which is its own address). How many there were.
 
         Media are read first and forwarded stream by stream afterwards: what a subscriber gets of a stream then
-        shares the look-ups, the cache lines and, with segmentation, the system call.
+        shares the look-ups, the cache lines and, with segmentation, the system call. RTCP is acted upon after that. All
+        of a batch has arrived when it begins: one time for all.
         """
+        now = monotonic()
         buffer = self._scratch.buffer
         peers = self._transport.by_address
         tally = self._tally
@@ -122,7 +126,6 @@ class Receiver:
             if size == 0:
                 tally.drop("datagram_empty")
                 continue
-            now = monotonic()
             first = buffer[0]
             if 127 < first < 192:
                 peer = peers.get(address)
@@ -144,6 +147,10 @@ class Receiver:
                 tally.drop("datagram_unknown")
         if self._queued:
             self.flush()
+        if self._reports:
+            reports, self._reports = self._reports, []
+            for peer, data in reports:
+                self._control.on_rtcp(peer, data, now)
         tally.packets_in += count
         tally.bytes_in += octets
         return count
@@ -152,10 +159,12 @@ class Receiver:
         """Forward everything queued. Needed also before anything changes who gets what."""
         queued, self._queued = self._queued, []
         tally = self._tally
+        now = monotonic()
         for stream in queued:
             packets = stream.queue
-            self._sender.forward(stream)
-            delay = monotonic() - packets[0][5]  # of the oldest: no packet of the burst waited longer
+            self._sender.forward(stream, now)
+            now = monotonic()
+            delay = now - packets[0][5]  # of the oldest: no packet of the burst waited longer
             tally.delay_counts[bisect_left(DELAY_EDGES, delay)] += len(packets)
             tally.delay_sum += delay * len(packets)
 
@@ -178,8 +187,7 @@ class Receiver:
             return
         meter.left -= 1
         peer.last_packet = now
-        self.flush()
-        self._control.on_rtcp(peer, self._scratch.view[: length[0]], now)
+        self._reports.append((peer, bytes(self._scratch.view[: length[0]])))
 
     def _rtp(self, peer: Peer | None, size: int, address: Any, now: float) -> None:
         tally = self._tally
@@ -243,101 +251,60 @@ class Receiver:
         payload_type = marker & 0x7F
         stream = peer.streams.get(ssrc)
         if stream is None or payload_type != stream.payload_type:
-            if ssrc in peer.repairs:
-                self._repaired(peer.repairs[ssrc], timestamp, marker, start, end, values[2], now)
-                return
-            names = ("", "", "")
-            if profile:
-                names = peer.extensions.text(buffer, extension, start, profile)
-            self.flush()
-            refused = self._control.on_unknown_stream(peer, ssrc, payload_type, names, now)
-            if refused is not None:
-                tally.drop(refused)
-                return
-            if ssrc in peer.repairs:
-                self._repaired(peer.repairs[ssrc], timestamp, marker, start, end, values[2], now)
-                return
-            stream = peer.streams[ssrc]
-        if values[1] >= 0 and values[1] & 0x7F <= TALK_LEVEL:
+            stream = peer.repairs.get(ssrc)
+            if stream is None:
+                names = peer.extensions.text(buffer, extension, start, profile) if profile else ("", "", "")
+                stream = self._meet(peer, ssrc, payload_type, names, now)
+                if stream is None:
+                    return
+        level = values[1]
+        if level >= 0 and level & 0x7F <= TALK_LEVEL:
             peer.talk_packets += 1
-            stream.loudness += TALK_LEVEL + 1 - (values[1] & 0x7F)
+            stream.loudness += TALK_LEVEL + 1 - (level & 0x7F)
             if stream.watched:
                 self.flush()
                 self._control.on_voice(peer, stream, now)
 
-        # Reception statistics (RFC 3550 A.1, A.3, A.8).
-        stream.received += 1
-        transit = int(now * stream.clock_rate) - timestamp & 0xFFFFFFFF
-        difference = abs(transit - stream.transit)
-        stream.transit = transit
-        if difference < 0x7FFFFFFF:
-            stream.jitter += (difference - stream.jitter) * 0.0625
-        self._media(stream, scratch.view, sequence, timestamp, marker & 0x80, start, end, values[2], now)
-
-    def _media(
-        self,
-        stream: Stream,
-        data: memoryview,
-        sequence: int,
-        timestamp: int,
-        marker: int,
-        start: int,
-        end: int,
-        extras: Extras | None,
-        now: float,
-    ) -> None:
-        """One plain media packet, original or recovered: number it, keep it, forward it."""
-        tally = self._tally
         highest = stream.highest
+        repaired = ssrc != stream.ssrc
+        if repaired:
+            # An RTX packet (RFC 4588 section 4): what is inside is treated as the packet that got lost.
+            if end - start < 2 or highest < 0:
+                return  # Chromium probes for bandwidth with padding on the RTX stream
+            sequence = buffer[start] << 8 | buffer[start + 1]
+            start += 2
+        else:
+            stream.received += 1
         if highest < 0:
             number = sequence + 0x10000  # so that what comes just before it is not negative
             stream.highest = stream.base = number
-            stream.jitter = 0.0
         else:
             number = highest + ((sequence - highest + 0x8000) & 0xFFFF) - 0x8000
             if number == highest + 1:
                 stream.highest = number
-            elif number > highest:
-                if stream.is_video and not stream.missing.gap(highest + 1, number, now):
-                    self.flush()
-                    for outlet in stream.outlets:
-                        outlet.wait(now)  # too much is gone to decode on; continue without a hole
-                    stream.want_keyframe()
-                stream.highest = number
-            elif highest - number > LATE_LIMIT:
-                tally.drop("rtp_too_late")
+            elif not self._out_of_order(stream, number, repaired, now):
                 return
-            elif stream.missing:
-                stream.missing.arrived(number)
         stream.packets += 1
         stream.bytes += end - start
-        payload = bytes(data[start:end])
+        marker &= 0x80
+        extras = values[2]
+        payload = bytes(scratch.view[start:end])
         packet = (number, timestamp, marker, payload, extras, now)
         ring = stream.ring
+        if ring is not None and not ring.store(packet):
+            tally.drop("rtp_duplicate")
+            return
         key = 0
+        # Once per frame; all packets only while a keyframe is awaited, in case reordering put another one first.
+        if timestamp != stream.frame or stream.keyframe_wanted:
+            key = self._frame(stream, packet, repaired, now)
         if ring is not None:
-            if not ring.store(packet):
-                tally.drop("rtp_duplicate")
-                return
+            if not number & 15:
+                ring.trim(number, now)
             layers = stream.scalable
             if layers is not None and layers.note(number, payload, extras.descriptor if extras else b""):
                 self.flush()
                 stream.track.sort(now)
-            # Once per frame; all packets only while one is awaited, in case reordering put another one first.
-            if timestamp != stream.frame or stream.keyframe_wanted:
-                if timestamp != stream.frame:
-                    froze = stream.pace.step(timestamp, now, stream.clock_rate, bool(stream.missing))
-                    if froze:
-                        tally.freezes_in += 1
-                        tally.freeze_seconds_in += froze
-                stream.frame = timestamp
-                ring.trim(number, now)
-                if stream.codec.keyframe(payload, 0, end - start):
-                    key = KEYFRAME
-                    stream.keyframe_wanted = False
-                    self._measure(stream, payload, now)
-                    if stream.opening is None or stream.opening.timestamp != timestamp:
-                        stream.opening = Opening(timestamp, now)
             if stream.opening is not None and stream.opening.timestamp == timestamp:
                 stream.opening.add(packet)
         if self._note is not None:
@@ -349,29 +316,65 @@ class Receiver:
                 self._queued.append(stream)
             stream.queue.append(packet)
 
+    def _meet(
+        self, peer: Peer, ssrc: int, payload_type: int, names: tuple[str, str, str], now: float
+    ) -> Stream | None:
+        """An unknown SSRC, or a known one with another codec: the stream it is, or repairs."""
+        self.flush()
+        refused = self._control.on_unknown_stream(peer, ssrc, payload_type, names, now)
+        if refused is not None:
+            self._tally.drop(refused)
+            return None
+        return peer.repairs.get(ssrc) or peer.streams[ssrc]
+
+    def _out_of_order(self, stream: Stream, number: int, repaired: bool, now: float) -> bool:
+        """Numbers were skipped, or one of before has come; False if it is of no use."""
+        highest = stream.highest
+        if number > highest:
+            if stream.is_video and not stream.missing.gap(highest + 1, number, now):
+                self.flush()
+                for outlet in stream.outlets:
+                    outlet.wait(now)  # too much is gone to decode on; continue without a hole
+                stream.want_keyframe()
+            stream.highest = number
+            return True
+        if repaired and stream.ring is not None and stream.ring.has(number):
+            return False  # probing repeats packets that did arrive
+        if highest - number > LATE_LIMIT:
+            self._tally.drop("rtp_too_late")
+            return False
+        if stream.missing:
+            stream.missing.arrived(number)
+        return True
+
+    def _frame(self, stream: Stream, packet: Packet, repaired: bool, now: float) -> int:
+        """The first packet of a frame (or the next of one that is awaited): KEYFRAME if that is what it begins."""
+        _, timestamp, _, payload, _, _ = packet
+        if timestamp != stream.frame:
+            stream.frame = timestamp
+            if not repaired:
+                # Interarrival jitter (RFC 3550 A.8) of frames: within one, packets share the time of its capture.
+                transit = int(now * stream.clock_rate) - timestamp & 0xFFFFFFFF
+                difference = abs(transit - stream.transit)
+                stream.transit = transit
+                if difference < 0x7FFFFFFF and stream.received > 1:
+                    stream.jitter += (difference - stream.jitter) * 0.0625
+            if stream.is_video:
+                froze = stream.pace.step(timestamp, now, stream.clock_rate, bool(stream.missing))
+                if froze:
+                    self._tally.freezes_in += 1
+                    self._tally.freeze_seconds_in += froze
+        if not stream.is_video or not stream.codec.keyframe(payload, 0, len(payload)):
+            return 0
+        stream.keyframe_wanted = False
+        self._measure(stream, payload, now)
+        if stream.opening is None or stream.opening.timestamp != timestamp:
+            stream.opening = Opening(timestamp, now)
+        return KEYFRAME
+
     def _measure(self, stream: Stream, payload: bytes, now: float) -> None:
         height = stream.codec.height(payload)
         if height and height != stream.height:
             stream.height = height
             self.flush()
             stream.track.sort(now)
-
-    def _repaired(
-        self,
-        stream: Stream,
-        timestamp: int,
-        marker: int,
-        start: int,
-        end: int,
-        extras: Extras | None,
-        now: float,
-    ) -> None:
-        """An RTX packet (RFC 4588 section 4): undo it and treat what was inside as the packet that got lost."""
-        if end - start < 2 or stream.highest < 0:
-            return  # Chromium probes for bandwidth with padding on the RTX stream
-        view = self._scratch.view
-        original = view[start] << 8 | view[start + 1]
-        number = stream.highest + ((original - stream.highest + 0x8000) & 0xFFFF) - 0x8000
-        if stream.ring is not None and stream.ring.has(number):
-            return  # probing repeats packets that did arrive
-        self._media(stream, view, original, timestamp, marker & 0x80, start + 2, end, extras, now)

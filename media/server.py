@@ -300,7 +300,7 @@ class MediaServer:
 
     # What the receive loop hands over (receive.Control).
 
-    def on_rtcp(self, peer: Peer, data: memoryview, now: float) -> None:
+    def on_rtcp(self, peer: Peer, data: bytes, now: float) -> None:
         """Parse and act; a malformed packet is counted."""
         try:
             packets = rtcp.parse(data, len(data))

@@ -95,7 +95,7 @@ def forward(
 ) -> None:
     """One packet as a batch of its own."""
     stream.queue.append((number, timestamp, marker, payload, extras, now))
-    sender.forward(stream)
+    sender.forward(stream, 1.0)
 
 
 def source(ssrc: int, codec: Any = VP8) -> Stream:
@@ -276,7 +276,7 @@ def test_bursts_arrive_as_single_packets_do(
         viewer.outlet.attach(stream.track)
     payloads = [KEYFRAME] + [bytes((number & 0xFF,)) * size for number, size in enumerate(sizes)]
     stream.queue = [(10 + n, n * 3000, 0, payload, None, 1.0) for n, payload in enumerate(payloads)]
-    Sender(network, tally, segmentation).forward(stream)
+    Sender(network, tally, segmentation).forward(stream, 1.0)
     for viewer in viewers:
         assert [g[4] for g in viewer.got] == payloads
         first = viewer.got[0][2]
@@ -298,15 +298,15 @@ def test_equal_packets_leave_in_one_burst_with_a_shorter_last() -> None:
     viewer.outlet.attach(stream.track)
     payloads = [KEYFRAME + bytes(500)] * 70 + [DELTA] + [DELTA * 2, DELTA * 3]
     stream.queue = [(10 + n, 0, 0, payload, None, 1.0) for n, payload in enumerate(payloads)]
-    Sender(network, tally, True).forward(stream)
+    Sender(network, tally, True).forward(stream, 1.0)
     assert network.bursts == [64, 7]  # 64 is the kernel's limit; the two larger ones at the end go alone
     assert [g[4] for g in viewer.got] == payloads
     stream.queue = [(100 + n, 0, 0, bytes(1400), None, 1.0) for n in range(60)]
-    Sender(network, tally, True).forward(stream)
+    Sender(network, tally, True).forward(stream, 1.0)
     assert network.bursts[2:] == [45, 15]  # 84 KB do not fit one IP datagram
     network.full = {viewer.outlet.address}
     stream.queue = [(200 + n, 0, 0, DELTA, None, 1.0) for n in range(5)]
-    Sender(network, tally, True).forward(stream)
+    Sender(network, tally, True).forward(stream, 1.0)
     assert tally.drops == {"send_buffer_full": 5}
 
 
@@ -336,11 +336,11 @@ def test_however_batched_the_same_comes_out(
         for size in sizes:
             if at < len(packets):
                 stream.queue = packets[at : at + size]
-                sender.forward(stream)
+                sender.forward(stream, 1.0)
                 at += size
         while at < len(packets):
             stream.queue = [packets[at]]
-            sender.forward(stream)
+            sender.forward(stream, 1.0)
             at += 1
         assert [int.from_bytes(g[5][3], "big") for g in viewer.got] == list(range(1, 1 + len(viewer.got)))
         assert downlink.next == 1 + len(viewer.got) and tally.drops == {}

@@ -34,7 +34,7 @@ def test_everybody_hears_every_packet(sounds: list[bytes], batched: bool) -> Non
         else:
             forward(stream, n, n * 960, payload, sender)
     if batched:
-        sender.forward(stream)
+        sender.forward(stream, 1.0)
     assert [g[4] for g in alike.got] == payloads
     assert {g[1] for g in alike.got} == {63}
     assert [g[4] for g in otherwise.got] == [

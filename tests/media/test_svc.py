@@ -75,13 +75,13 @@ class Camera:
             stream.highest = max(stream.highest, packet[0])
             if stream.scalable.note(packet[0], packet[3], packet[4].descriptor if packet[4] else b""):
                 if stream.queue:
-                    sender.forward(stream)
+                    sender.forward(stream, 1.0)
                 stream.track.sort(1.0)
             if stream.codec.keyframe(packet[3], 0, len(packet[3])):
                 stream.keyframe_wanted = False
             stream.queue.append(packet)
         if stream.queue:
-            sender.forward(stream)
+            sender.forward(stream, 1.0)
 
 
 class Viewer(Subscriber):

@@ -162,10 +162,11 @@ async def _kept(command: str, environ: Mapping[str, str], bound: float) -> Async
 
 def _require_ports(settings: Settings) -> None:
     """Say it now and clearly when a port is taken, instead of in a traceback of the web process."""
+    media = media_host(settings), settings.media_port
     wanted = (
         ("VISAVIS_PORT", "--port", socket.SOCK_STREAM, settings.host, settings.port),
-        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_STREAM, settings.media_host, settings.media_port),
-        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_DGRAM, settings.media_host, settings.media_port),
+        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_STREAM, *media),
+        ("VISAVIS_MEDIA_PORT", "--media-port", socket.SOCK_DGRAM, *media),
     )
     for variable, option, kind, host, port in wanted:
         if (reason := port_fault(host, port, kind)) is not None:
@@ -175,6 +176,12 @@ def _require_ports(settings: Settings) -> None:
                 f"{protocol} port {port} on {host} cannot be used ({reason}): "
                 f"choose another one with {option} or {variable}.",
             )
+
+
+def media_host(settings: Settings) -> str:
+    """Where the media port can listen on this machine: as the SFU does, without IPv6 on IPv4 alone."""
+    host = settings.media_host
+    return "0.0.0.0" if host == "::" and not socket.has_dualstack_ipv6() else host
 
 
 def port_fault(host: str, port: int, kind: socket.SocketKind) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -464,3 +465,20 @@ async def test_whole_frames_leave_in_order_through_a_full_socket() -> None:
     with pytest.raises(BrokenPipeError):
         path.keep(b"too late")
     theirs.close()
+
+
+async def test_without_descriptors_nobody_is_accepted_for_a_while(world: World) -> None:
+    """It is said in `faults`, it does not spin, and it passes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as late:
+        late.setblocking(False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (late.fileno() + 1, hard))
+        try:
+            await asyncio.get_running_loop().sock_connect(late, ("127.0.0.1", world.server.port))
+            await world.until(lambda: "tcp_accept_failed" in world.server.counters().drops)
+            assert any("TCP" in fault for fault in world.server.faults())
+            tries = world.server.counters().drops["tcp_accept_failed"]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await world.until(lambda: world.server.counters().tcp_connections == 1)
+    assert tries <= 2 and world.server.faults() == ()

@@ -22,7 +22,7 @@ from server.base.clock import SystemClock
 from server.base.errors import Refusal
 from server.migrations import pending
 from server.settings import SECRET_FILE, Settings, SettingsError, SmtpSecurity, load_settings
-from server.supervisor import port_fault
+from server.supervisor import media_host, port_fault
 from server.turn import ice_servers
 from server.turn.probe import probe
 
@@ -161,7 +161,7 @@ async def _answers(settings: Settings) -> bool:
 
 def _ports(settings: Settings, ours: bool) -> list[Finding]:
     findings = []
-    media = settings.media_host, settings.media_port
+    media = media_host(settings), settings.media_port
     for subject, variable, kind, (host, port) in (
         ("web port", "VISAVIS_PORT", socket.SOCK_STREAM, (settings.host, settings.port)),
         ("media port TCP", "VISAVIS_MEDIA_PORT", socket.SOCK_STREAM, media),
@@ -193,10 +193,8 @@ def _announced(settings: Settings) -> Finding:
     here = urlsplit(settings.public_url).hostname in ("localhost", "127.0.0.1", "::1")
     if not here and all(address.is_loopback for address in addresses):
         return Finding(Level.WRONG, subject, f"{said}: nobody but this machine reaches that", remedy)
-    if any(address.version == 6 for address in addresses) and (
-        reason := port_fault("::", 0, socket.SOCK_DGRAM)
-    ):
-        return Finding(Level.WRONG, subject, f"{said}, but there is no IPv6 here ({reason})", remedy)
+    if any(address.version == 6 for address in addresses) and not socket.has_dualstack_ipv6():
+        return Finding(Level.WRONG, subject, f"{said}, but there is no IPv6 here", remedy)
     return Finding(Level.OK, subject, said)
 
 

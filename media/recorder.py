@@ -182,7 +182,8 @@ class Recorder:
 
     def __init__(self, size: int) -> None:
         """`size` in bytes is all the memory the records ever take; at least one record."""
-        self._ring = bytearray(max(1, size // RECORD.size) * RECORD.size)
+        # Written once now: pages touched only later would look like memory that grows with the calls.
+        self._ring = bytearray(b"\0") * (max(1, size // RECORD.size) * RECORD.size)
         self._limit = len(self._ring)
         self._at = 0
         self._next = 1

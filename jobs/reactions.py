@@ -7,7 +7,9 @@ leave the house it writes as a message.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import TypeAlias
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs.meetings import BOTH, load_meeting, load_person
@@ -23,6 +25,7 @@ from server.booking.model import (
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
+    HoldLapsed,
     MoveDeclined,
     MoveProposed,
     Status,
@@ -35,6 +38,8 @@ from server.notifications.model import Kind
 from server.notifications.texts import render
 from server.payroll.model import PayslipIssued
 from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
+from server.waitlist import actions as waitlist
+from server.waitlist.model import SlotOffered
 
 Reaction: TypeAlias = Callable[[Conn, Context, StoredFact], Awaitable[None]]
 
@@ -108,6 +113,40 @@ async def tell_expired(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_EXPIRED, f"fact:{fact.id}")
 
 
+async def offer_freed(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """A time of the mentor's is free again: the first in line is offered it."""
+    data, now = fact.data, ctx.clock.now()
+    mentor_id = UUID(data["mentor_id"])
+    moved = fact.kind == BookingRescheduled.KIND
+    start, end = (
+        datetime.fromisoformat(data[name])
+        for name in (("old_start", "old_end") if moved else ("start", "end"))
+    )
+    if start > now:
+        await waitlist.offer_in(conn, mentor_id, start, end, now)
+
+
+async def pass_on(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """An offer that was not taken goes to the next in line."""
+    lapsed = decode(HoldLapsed, fact.data)
+    await waitlist.passed_in(conn, lapsed.booking_id, ctx.clock.now())
+    await offer_freed(conn, ctx, fact)
+
+
+async def take_offer(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    requested = decode(BookingRequested, fact.data)
+    await waitlist.taken_in(conn, requested.booking_id, ctx.clock.now())
+
+
+async def tell_offered(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """The first in line learns of the time, unless it has been answered or has run out already."""
+    offered = decode(SlotOffered, fact.data)
+    meeting = await load_meeting(conn, ctx, offered.session_id)
+    if meeting.status is Status.HOLD:
+        values = {"answer_by": offered.expires_at}
+        await meeting.tell(conn, ctx, ("mentee",), Kind.SLOT_OFFERED, f"fact:{fact.id}", values=values)
+
+
 async def tell_cancelled(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     cancelled = decode(BookingCancelled, fact.data)
     meeting = await load_meeting(conn, ctx, cancelled.session_id, reason=cancelled.reason)
@@ -164,13 +203,15 @@ async def send_payslip(conn: Conn, ctx: Context, fact: StoredFact) -> None:
 
 # Fact -> what it makes happen. A fact without reactions is here too: it is part of the story, and nothing else.
 REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
-    BookingRequested.KIND: (ask_mentor,),
+    BookingRequested.KIND: (ask_mentor, take_offer),
     TokensHeld.KIND: (),
     BookingApproved.KIND: (invite_both,),
-    BookingRejected.KIND: (tell_rejected,),
-    BookingRescheduled.KIND: (tell_moved,),
-    BookingCancelled.KIND: (tell_cancelled,),
-    BookingExpired.KIND: (tell_expired,),
+    BookingRejected.KIND: (tell_rejected, offer_freed),
+    BookingRescheduled.KIND: (tell_moved, offer_freed),
+    BookingCancelled.KIND: (tell_cancelled, offer_freed),
+    BookingExpired.KIND: (tell_expired, offer_freed),
+    HoldLapsed.KIND: (pass_on,),
+    SlotOffered.KIND: (tell_offered,),
     MoveProposed.KIND: (tell_proposed,),
     MoveDeclined.KIND: (tell_declined,),
     TokensReleased.KIND: (),

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from server.base.context import Context
 from web import pages
-from web.api import bookings, inbox, mentors, money, operations, people, reference, sessions
+from web.api import bookings, inbox, mentors, money, operations, people, reference, sessions, waitlist
 from web.api.whip import declare_doors
 from web.assets import Assets
 from web.context import CONTEXT, STORES, Stores
@@ -27,6 +27,7 @@ API = (
     *people.ROUTES,
     *mentors.ROUTES,
     *bookings.ROUTES,
+    *waitlist.ROUTES,
     *sessions.ROUTES,
     *money.ROUTES,
     *inbox.ROUTES,

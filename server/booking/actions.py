@@ -6,7 +6,7 @@ which keeps the session row in step: here are only their halves that take a conn
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from server.base.context import Context
@@ -24,6 +24,7 @@ from server.booking.model import (
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
+    HoldLapsed,
     MoveDeclined,
     MoveProposed,
     Party,
@@ -50,10 +51,10 @@ async def book_in(
     topic: str,
     note: str,
     now: datetime,
-    hold: bool = False,
+    hold: timedelta | None = None,
     series_id: UUID | None = None,
 ) -> Booking:
-    """Ask for an open slot [start, end) and set its price aside; ``hold`` only keeps the time for HOLD_FOR, unpaid.
+    """Ask for an open slot [start, end) and set its price aside; ``hold`` only keeps the time so long, unpaid.
 
     Raises ``Invalid`` with all faults (a time that is no slot of the mentor's is one),
     ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, ``Conflict("booking_conflict")`` with
@@ -86,7 +87,7 @@ async def book_in(
         mentee_id=mentee_id,
         start=start,
         end=end,
-        status=Status.HOLD if hold else Status.REQUESTED,
+        status=Status.REQUESTED if hold is None else Status.HOLD,
         price_tokens=model.price_of(mentor.price_tokens, rules.slot_minutes, minutes),
         topic=topic.strip(),
         note=note.strip(),
@@ -99,7 +100,7 @@ async def book_in(
         updated_at=now,
         mentor_name=mentor.name,
         mentee_name=mentee.name,
-        expires_at=min(now + model.HOLD_FOR, start) if hold else model.answer_by(start, now),
+        expires_at=model.answer_by(start, now) if hold is None else min(now + hold, start),
         free_until_hours=terms.free_until_hours,
         late_fee_percent=terms.late_fee_percent,
         no_show_fee_percent=terms.no_show_fee_percent,
@@ -108,7 +109,7 @@ async def book_in(
     )
     if not await store.insert(conn, booking):
         raise await checks.conflict(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
-    if not hold:
+    if hold is None:
         await _pay(conn, booking, now)
     return booking
 
@@ -183,8 +184,9 @@ async def cancel_in(
     booking, status = await _step(conn, actor_id, booking_id, Step.CANCEL, now)
     await store.end(conn, booking_id, status, actor_id, reason, now)
     cancelled = await booking_in(conn, booking_id)
-    if booking.status is Status.HOLD:
-        return cancelled  # nobody else had heard of it, and nothing was paid
+    if booking.status is Status.HOLD:  # nothing was paid
+        await record(conn, _lapsed(booking, now))
+        return cancelled
     fee = booking.cancellation_fee(booking.party(actor_id), now)
     await record(
         conn,
@@ -278,7 +280,9 @@ async def expire_in(conn: Conn, booking_id: UUID, now: datetime) -> Status | Non
     if booking.expires_at is not None and booking.expires_at <= now:
         status = model.next_status(booking, Step.EXPIRE, Party.SYSTEM, now)
         await store.set_status(conn, booking_id, status, now)
-        if booking.status is Status.REQUESTED:
+        if booking.status is Status.HOLD:
+            await record(conn, _lapsed(booking, now))
+        else:
             gone = await booking_in(conn, booking_id)
             await record(
                 conn,
@@ -342,6 +346,12 @@ async def _move(
         ),
     )  # fmt: skip
     return moved
+
+
+def _lapsed(booking: Booking, now: datetime) -> HoldLapsed:
+    return HoldLapsed(
+        booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, booking.start, booking.end
+    )
 
 
 async def _drop_proposal(

@@ -326,6 +326,20 @@ class BookingExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldLapsed:
+    """A time that was kept for somebody is free again: it ran out, or was given up."""
+
+    KIND: ClassVar[str] = "hold_lapsed"
+    session_id: UUID
+    at: datetime
+    booking_id: UUID
+    mentor_id: UUID
+    mentee_id: UUID
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MoveProposed:
     """One side asks for [start, end) in place of the old time, which stands."""
 

@@ -12,7 +12,7 @@ from server.base.errors import Conflict, Forbidden, NotFound
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
 from server.base.store import record
 from server.booking import actions as booking
-from server.booking.model import Booking, Status
+from server.booking.model import HOLD_FOR, Booking, Status
 from server.people import actions as people
 from server.people.model import Principal, Role
 from server.sessions import store
@@ -56,7 +56,7 @@ async def book(
             topic=topic,
             note=note,
             now=now,
-            hold=hold,
+            hold=HOLD_FOR if hold else None,
         )
         return made if hold else await at_once(conn, made, now)
 

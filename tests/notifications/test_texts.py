@@ -81,6 +81,7 @@ def names() -> list[tuple[str, str]]:
         Kind.BOOKING_REQUESTED: ["mentor"],
         Kind.BOOKING_REJECTED: ["mentee"],
         Kind.PAYSLIP: ["mentor"],
+        Kind.SLOT_OFFERED: ["mentee"],
     }
     plain = [
         (k.value, role)

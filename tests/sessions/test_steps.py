@@ -296,7 +296,7 @@ async def test_a_hold_that_ran_out_is_in_nobodys_way_even_before_it_is_put_away(
     assert refused.value.code == "hold_expired"
     await booked(ctx, ada.id, eve.id, hour(10))
     assert (await booking.get(ctx, who(bo), kept.id)).status is Status.EXPIRED
-    assert await fact_kinds(ctx, kept.session_id) == []
+    assert await fact_kinds(ctx, kept.session_id) == ["hold_lapsed"]
 
 
 async def test_a_hold_that_cannot_be_paid_stays_a_hold(ctx: Context) -> None:
@@ -308,7 +308,7 @@ async def test_a_hold_that_cannot_be_paid_stays_a_hold(ctx: Context) -> None:
     assert await ledger.wallet(ctx, poor.id) == Wallet(9, 0, 0)
     cancelled = await actions.cancel(ctx, poor.id, kept.id)
     assert cancelled.status is Status.CANCELLED
-    assert await fact_kinds(ctx, kept.session_id) == []
+    assert await fact_kinds(ctx, kept.session_id) == ["hold_lapsed"]
 
 
 async def test_who_approves_whatever_fits_has_a_session_at_once(ctx: Context) -> None:

@@ -18,7 +18,7 @@ from media.recorder import Recorder
 from media.ring import PacketRing
 from media.rtp import TRANSPORT_CC, ExtensionIds, ExtensionReader
 from media.slots import SlotPlace, SourceKey, assign
-from media.stream import Stream, Track
+from media.stream import RING_SECONDS, Stream, Track
 from media.wire import DtlsSession, Identity
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ class Peer:
             track.remove(former, now)
         config = self.config
         ring = (
-            PacketRing(config.ring_packets, config.ring_seconds, config.ring_octets)
+            PacketRing(config.ring_packets, min(config.ring_seconds, RING_SECONDS), config.ring_octets)
             if codec.kind == "video"
             else None
         )

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 Packet = tuple[int, int, int, bytes, Extras | None, float]
 
 
-ASSUMED_RTT = 0.1  # seconds, of a subscriber who has not reported yet
+ASSUMED_RTT = 0.05  # seconds, of a subscriber who has not reported yet
 # A loss is seen at the next packet (a frame later, 33 ms), and browsers collect NACKs for up to 20 ms: so long, with
 # as much again for a second try, on top of the round trips.
 ASKING_SECONDS = 0.15
+RING_SECONDS = ASKING_SECONDS + 2 * ASSUMED_RTT  # before anybody has reported
 
 
 class Track:

@@ -64,6 +64,7 @@ def build_app(
         },
         figures=metrics,
         request_seconds=metrics.request_seconds,
+        recordings_of=media.record,
     )
     declare(
         app, "GET", signaling.PATH, access=RoomToken(), surface=Surface.SOCKET, summary="The room's socket."

@@ -88,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
 
     trace = commands.add_parser("trace", help="print the whole story of a session, in order")
     trace.add_argument("session_id", type=UUID)
+    trace.add_argument(
+        "--media", action="store_true", help="and what the running media server has recorded of it"
+    )
+    trace.add_argument(
+        "--media-out", type=Path, metavar="FILE", help="save that recording (headers only, no payload)"
+    )
 
     admin = commands.add_parser("admin", help="administrators").add_subparsers(dest="verb", required=True)
     create = admin.add_parser(
@@ -157,12 +163,29 @@ async def _demo_session(settings: Settings, starts_in: int, minutes: int) -> int
     return 0
 
 
-async def _trace(settings: Settings, session_id: UUID) -> int:
+async def trace(
+    settings: Settings, session_id: UUID, *, media: bool, media_out: Path | None, now: datetime
+) -> int:
+    """`visavis trace`: the story of a session, and what the media server has recorded of it."""
     from server.trace.actions import story
     from server.trace.model import render
 
     async with _context(settings) as ctx:
         print(render(await story(ctx, session_id)))
+    if media or media_out is not None:
+        from media import recorder, timeline
+        from server.recording import fetch
+
+        data = await fetch(settings, session_id, now)
+        if media_out is not None:
+            try:
+                await asyncio.to_thread(media_out.write_bytes, data)
+            except OSError as error:
+                raise CommandFailed(f"{media_out}: {error.strerror}.") from error
+            print(f"{len(data)} bytes in {media_out}")
+        if media:
+            print()
+            print(timeline.render(recorder.read(data)), end="")
     return 0
 
 
@@ -228,7 +251,10 @@ def _carry_out(words: argparse.Namespace) -> int:
             case "demo", "session":
                 return await _demo_session(settings, words.starts_in, words.minutes)
             case "trace", _:
-                return await _trace(settings, words.session_id)
+                return await trace(
+                    settings, words.session_id,
+                    media=words.media, media_out=words.media_out, now=SystemClock().now(),
+                )  # fmt: skip
             case "admin", "create":
                 return await _create_admin(settings, words.email, _ask_password())
         raise AssertionError(words.command)

@@ -11,7 +11,18 @@ from redis.asyncio import Redis
 
 from server.base.context import Context
 from web import pages
-from web.api import bookings, inbox, mentors, money, operations, people, reference, sessions, waitlist
+from web.api import (
+    bookings,
+    inbox,
+    mentors,
+    money,
+    operations,
+    people,
+    recordings,
+    reference,
+    sessions,
+    waitlist,
+)
 from web.api.whip import declare_doors
 from web.assets import Assets
 from web.context import CONTEXT, STORES, Stores
@@ -29,6 +40,7 @@ API = (
     *bookings.ROUTES,
     *waitlist.ROUTES,
     *sessions.ROUTES,
+    *recordings.ROUTES,
     *money.ROUTES,
     *inbox.ROUTES,
     *reference.ROUTES,
@@ -49,11 +61,13 @@ def setup(
     checks: Mapping[str, operations.Check],
     figures: operations.Figures,
     request_seconds: Histogram,
+    recordings_of: recordings.Recordings,
 ) -> None:
     """Install everything on ``app``, which must not be started yet.
 
     ``redis`` is for logins and limits; ``checks`` are what /readyz asks, ``figures`` what /metrics shows, and
-    ``request_seconds`` the histogram (labels route, method, status) that requests are counted in.
+    ``request_seconds`` the histogram (labels route, method, status) that requests are counted in;
+    ``recordings_of`` asks the media server for a session's flight recording.
     """
     settings = ctx.settings
     logins = LoginStorage(redis, secure=settings.public_url.startswith("https:"))
@@ -63,6 +77,7 @@ def setup(
     app[operations.CHECKS] = checks
     app[operations.FIGURES] = figures
     app[REQUEST_SECONDS] = request_seconds
+    app[recordings.RECORDINGS] = recordings_of
     app[ERROR_PAGE] = pages.error_page
     # From the outside in. Refusals are answered inside the login session, so that an error page's form has its token;
     # and once more outside of it, for a Redis that fails while the session is saved.

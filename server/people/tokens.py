@@ -15,6 +15,7 @@ from server.people.model import Principal, Role, User
 from server.settings import Settings
 
 ACCESS_LIFE: Final = timedelta(minutes=15)
+OPERATOR: Final = UUID(int=0)
 _ACCESS: Final = "visavis:api"
 _ALGORITHM: Final = "HS256"
 MAX_TOKEN: Final = 4096  # characters; ours have about 400
@@ -75,6 +76,14 @@ def verify(settings: Settings, audience: str, token: str, now: datetime) -> dict
 def access_token(settings: Settings, user: User, now: datetime) -> str:
     """A bearer token (RFC 6750) for the API, good for ACCESS_LIFE."""
     return sign(settings, _ACCESS, {"sub": str(user.id), "role": user.role.value}, now, now + ACCESS_LIFE)
+
+
+def operator_token(settings: Settings, now: datetime) -> str:
+    """A bearer token with an administrator's rights for whoever runs this machine and so holds the secret key. It names
+    no person (``OPERATOR``), and is good for a minute: the commands make one for each call."""
+    return sign(
+        settings, _ACCESS, {"sub": str(OPERATOR), "role": Role.ADMIN.value}, now, now + timedelta(minutes=1)
+    )
 
 
 def read_access_token(settings: Settings, token: str, now: datetime) -> Principal:

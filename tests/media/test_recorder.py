@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from media import recorder
 from media.recorder import MAX_ENDED, MAX_NAMES, RECORD, Kind, PeerName, Recorder, Recording, RecordingError
 from media.rerun import Sent, rerun
+from media.timeline import render
 from tests.media.client import DELTA, KEYFRAME, OPUS_PT, VP8_PT, Client, rtp, section, vp8
 from tests.media.conftest import MakeWorld, World
 from tests.media.test_server import pair, picture, shown, speak
@@ -268,3 +269,34 @@ def test_anything_else_is_no_recording(data: bytes) -> None:
 def test_nor_is_a_broken_header(header: bytes, body: bytes) -> None:
     with pytest.raises(RecordingError):
         recorder.read(recorder._HEAD.pack(b"VVFR", 1, 24, len(header)) + header + body)
+
+
+async def test_a_recording_in_words(world: World) -> None:
+    """What an operator reads; every kind of record has its words."""
+    ann, zoe = await pair(world)
+    for number in range(102, 140):
+        if number % 10:
+            picture(ann, number)
+    world.server.want("room", zoe.peer, "3", 0)
+    world.server.want("room", zoe.peer, "3", 360)
+    picture(ann, 140, KEYFRAME)
+    speak(ann, 2)
+    await zoe.until(lambda: any(p.payload == b"opus-2" for p in zoe.rtp))
+    text = render(await recorded(world))
+    assert "ann (ann) video 1 (vp8): 38 packets, 1 kB, 3 never came (7.3 %), 2 keyframe packets" in text
+    for words in (
+        "ann (ann) sends media", "zoe (zoe) slot 3 shows ann (ann)", "zoe (zoe) slot 3 is to get nothing",
+        "zoe (zoe) slot 3 waits for something to start with", "zoe (zoe) slot 3 is to get 360 lines",
+        "zoe (zoe) slot 3 aims at ann (ann) video 1", "zoe (zoe) slot 3 gets ann (ann) video 1 from 140 on, as ",
+    ):  # fmt: skip
+        assert words in text, words
+    ring = Recorder(4096)
+    ring._name("room", PeerName(1, "p", "p"))
+    for kind in Kind:
+        ring.event(kind, 1, 3.0, 50, 2, 0)
+    ring.drops({"srtp_auth_failed": 7}, 4.0)
+    snapshot = ring.take("room", 1_000_000.0)
+    assert snapshot is not None
+    text = render(recorder.read(snapshot.write()))
+    assert "1970-01-12T13:46:44.000Z  dropped in the whole process: 7 x srtp_auth_failed" in text
+    assert "the server was 50 ms late" in text and "the line carries 50 kb/s" in text

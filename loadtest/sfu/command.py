@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from loadtest.options import LoadError
-from loadtest.sfu import janus
+from loadtest.sfu import janus, process
 from loadtest.sfu.joins import MARKS, Mark, cycles, joins
 from loadtest.sfu.measure import Figures, run
 from loadtest.sfu.process import Cores
 from loadtest.sfu.report import Comparison, Report, brief, show
 from loadtest.sfu.scenario import QUICK, SCENARIOS, Scenario
 
+LOCK = Path(tempfile.gettempdir(), f"visavis-sfu-bench-{os.getuid()}.lock")
 JOINS, CYCLES = "joins", "cycles"
 NAMES = (*(it.name for it in SCENARIOS), JOINS, CYCLES)
 MIN_SECONDS, MAX_SECONDS, MAX_RUNS = 1.0, 60.0, 15
@@ -128,12 +132,12 @@ def _compare(
     broken: list[str] = []
     for _ in range(runs):
         found = []
-        for target in targets:
-            with _told(f"{scenario.name}, {target}", broken, say):
-                found.append(
-                    _apart(run, target, scenario, seconds, cores, profile if target == "visavis" else None)
-                )
-                say(brief(found[-1]))
+        with process.alone(LOCK, lambda: say("  another benchmark is at work here: waiting for it ...")):
+            for target in targets:
+                with _told(f"{scenario.name}, {target}", broken, say):
+                    profiler = profile if target == "visavis" else None
+                    found.append(_apart(run, target, scenario, seconds, cores, profiler))
+                    say(brief(found[-1]))
         if len(found) == len(targets):
             rounds.append(found)
     return Comparison(

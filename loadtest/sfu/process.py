@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import gc
 import os
 import signal
@@ -107,6 +108,21 @@ def system_seconds(pid: int) -> float:
     # The name in parentheses may hold anything, spaces and parentheses included.
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(words[12]) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Holds the lock of `path`: two benchmarks at once would measure each other. `waiting` is called before a wait."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager

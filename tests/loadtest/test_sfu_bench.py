@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from loadtest.sfu import janus
 from loadtest.sfu.batch import Batch
 from loadtest.sfu.joins import cycles, joins
 from loadtest.sfu.measure import Figures, run
-from loadtest.sfu.process import Cores, cpu_seconds, resident_octets, system_seconds
+from loadtest.sfu.process import Cores, alone, cpu_seconds, resident_octets, system_seconds
 from loadtest.sfu.scenario import Scenario
 from media.rtp import MID, TRANSPORT_CC
 
@@ -115,3 +116,22 @@ def test_the_kernel_tells_cpu_and_memory_of_a_process() -> None:
     assert 0.02 <= cpu_seconds(os.getpid()) - before < 10
     assert 0 <= system_seconds(os.getpid()) <= cpu_seconds(os.getpid()) + 0.02
     assert resident_octets(os.getpid()) > 1_000_000
+
+
+def test_two_benchmarks_do_not_measure_each_other(tmp_path: Path) -> None:
+    order: list[str] = []
+    first_has_it, second_waits = threading.Event(), threading.Event()
+
+    def second() -> None:
+        first_has_it.wait(10)
+        with alone(tmp_path / "lock", second_waits.set):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    other.start()
+    with alone(tmp_path / "lock", lambda: order.append("first waited")):
+        first_has_it.set()
+        assert second_waits.wait(10)
+        order.append("first")
+    other.join(10)
+    assert order == ["first", "second"]

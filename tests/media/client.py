@@ -127,6 +127,7 @@ class Received:
     ssrc: int
     mid: str
     payload: bytes
+    elements: dict[int, bytes]  # of its header extension, by id
 
 
 def rtp(
@@ -412,17 +413,16 @@ class Client(asyncio.DatagramProtocol):
         else:
             plain = self.dtls._rx_srtp.unprotect(data)
             start, end, extension, profile = parse_payload(plain, len(plain))
-            mid = next(
-                (
-                    plain[at : at + size].decode()
-                    for number, at, size in parse_extensions(plain, extension, start, profile)
-                    if number == EXTENSIONS[MID]
-                ),
-                "",
-            )
+            elements = {
+                number: plain[at : at + size]
+                for number, at, size in parse_extensions(plain, extension, start, profile)
+            }
+            mid = elements.get(EXTENSIONS[MID], b"").decode()
             _, marker, sequence, timestamp, ssrc = HEADER.unpack_from(plain)
             self.rtp.append(
-                Received(marker & 0x7F, marker > 127, sequence, timestamp, ssrc, mid, plain[start:end])
+                Received(
+                    marker & 0x7F, marker > 127, sequence, timestamp, ssrc, mid, plain[start:end], elements
+                )
             )
         self._changed.set()
 

@@ -131,7 +131,7 @@ async def test_what_is_gone_leaves_nothing_behind(make_world: MakeWorld) -> None
     def held() -> tuple[int, ...]:
         server, transport = world.server, world.server._transport
         tables = (server._rooms, server._peers, transport.by_address, transport._by_ufrag, transport._by_ssrc)
-        return tuple(map(len, tables))
+        return tuple(len(table) for table in tables)
 
     for number in range(5):
         ann, zoe = await world.join("ann", room=f"r{number}"), await world.join("zoe", room=f"r{number}")

@@ -30,8 +30,10 @@ from media.rtp import (
 from media.sdp import parse_offer
 from media.tally import Tally
 from media.template import MAX_BLOCKS, Template
-from tests.media.client import KEYFRAME, offer, section
+from tests.media.client import EXTENSIONS, KEYFRAME, OPUS_PT, offer, rtp, section
+from tests.media.conftest import World
 from tests.media.test_forward import Network, Subscriber, forward, source
+from tests.media.test_server import pair
 
 URIS = (
     MID, RID, REPAIRED_RID, TRANSPORT_CC, ABS_SEND_TIME, AUDIO_LEVEL, ORIENTATION, PLAYOUT_DELAY, DESCRIPTOR,
@@ -207,3 +209,16 @@ def test_a_long_descriptor_takes_the_two_byte_form_only_where_it_must() -> None:
             extras=Extras(descriptor=bytes(size)),
         )  # fmt: skip
     assert [form == TWO_BYTE for form in viewer.forms] == [False, True, False]
+
+
+async def test_a_listener_is_told_how_loud_each_packet_is(world: World) -> None:
+    ann, zoe = await pair(world)
+    for number, level in enumerate((0x80 | 20, 127, 33)):
+        ann.send(rtp(1000, OPUS_PT, 500 + number, number * 960, b"loud-%d" % level, mid="0", level=level))
+    await zoe.until(lambda: sum(p.payload.startswith(b"loud-") for p in zoe.rtp) == 3)
+    heard = [p for p in zoe.rtp if p.payload.startswith(b"loud-")]
+    assert [p.elements[EXTENSIONS[AUDIO_LEVEL]] for p in heard] == [
+        bytes((level,)) for level in (148, 127, 33)
+    ]
+    assert all(p.elements[EXTENSIONS[MID]] == p.mid.encode() for p in heard)
+    assert all(len(p.elements[EXTENSIONS[TRANSPORT_CC]]) == 2 for p in heard)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from media import wire
 from media.api import DELAY_EDGES
+from media.codec import VP8
 from media.forward import Sender
 from media.peer import Peer
 from media.recorder import FIRST, KEYFRAME, PACKET, Recorder
@@ -18,6 +19,7 @@ from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
+from media.vp8 import describe
 
 TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
 LATE_LIMIT = 512  # a packet older than this is of no use to a decoder, nor to the ring
@@ -373,6 +375,9 @@ class Receiver:
         return KEYFRAME
 
     def _measure(self, stream: Stream, payload: bytes, now: float) -> None:
+        if stream.codec is VP8:
+            said = describe(payload)
+            stream.temporal = said is not None and said.tl0_at >= 0
         height = stream.codec.height(payload)
         if height and height != stream.height:
             stream.height = height

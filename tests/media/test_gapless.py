@@ -17,12 +17,13 @@ from media import wire
 from media.answer import plan
 from media.api import MediaConfig
 from media.forward import Sender
+from media.layers import ALL, ladder
 from media.peer import Peer
 from media.receive import Receiver
 from media.rtp import MID, REPAIRED_RID, RID, write_extensions
 from media.sdp import parse_offer
 from media.tally import Tally
-from tests.media.client import EXTENSIONS, RTX_PT, VP8_PT, offer, rtp, section, vp8
+from tests.media.client import EXTENSIONS, KEYFRAME, RTX_PT, VP8_PT, offer, rtp, section, vp8
 from tests.media.test_forward import KEY, Network, Subscriber
 
 HOME = ("192.0.2.1", 4000)
@@ -285,3 +286,16 @@ def _starts(screen: Screen, number: int) -> bool:
 
 def _layer(payload: bytes) -> bytes:
     return payload.split(b" ")[-3][-1:]
+
+
+def test_temporal_layers_are_noticed_and_offered() -> None:
+    """VP8 that numbers its base layer can be sent with fewer frames; VP8 that does not cannot."""
+    story = Story((0, 0), (0, 0))
+    story.picture(True, 0, "")
+    rungs = ladder(story.track.streams, None, False)
+    assert [(r.stream.rid, r.temporal) for r in rungs[:3]] == [("h", 0), ("h", 1), ("h", ALL)]
+    plain = Story((0, 0), (0, 0))
+    for rid, ssrc, _ in LAYERS:
+        sent = rtp(ssrc, VP8_PT, 1, 0, KEYFRAME, mid="1", rid=rid, marker=True)
+        plain.deliver(0, Sent(sent, KEYFRAME, 1, 0))
+    assert [r.temporal for r in ladder(plain.track.streams, None, False)] == [ALL, ALL]

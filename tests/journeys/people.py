@@ -147,9 +147,13 @@ class Person:
             arg=[first["framesDecoded"], 0],
             timeout=20_000,
         )
-        picture: dict[str, Any] = await page.evaluate(PICTURE, handle)
         # The fake camera's green ground is 44 and its disc up to 115, less when coded coarsely; black is below 16.
-        assert picture["high"] > 60 and picture["high"] - picture["low"] > 20, f"not a picture: {picture}"
+        # The disc is drawn round and round: for a moment there is next to nothing of it.
+        await page.wait_for_function(
+            f"(v) => {{ const p = ({PICTURE})(v); return p.high > 60 && p.high - p.low > 20; }}",
+            arg=handle,
+            timeout=20_000,
+        )
 
     async def says(self, text: str) -> None:
         if not await self.page.get_by_test_id("chat-input").is_visible():

@@ -109,9 +109,8 @@ class Downlink:
         self._counted = self._lost = self._octets = 0  # since _window_at
         self._window_at = 0.0
         self._inherent = 0.0  # share of losses that does not depend on us
-        self._trial: tuple[float, float, float] | None = (
-            None  # loss, rate and estimate before sending less for a loss
-        )
+        # Loss, rate and estimate before less was sent for a loss.
+        self._trial: tuple[float, float, float] | None = None
         self.moved()
 
     def moved(self) -> None:
@@ -124,9 +123,7 @@ class Downlink:
         self._before = 0.0  # the queue, less what is explained, of the feedback before
         self._drain_from = 0.0  # the queue at the last decrease
         self._draining_until = 0.0
-        self._pressure = (
-            1.0  # of what passes, the share to be sent: less with every decrease that did not help
-        )
+        self._pressure = 1.0  # share of what passes that is sent: less with each decrease that did not help
         self._peak = self._peak_before = 0.0  # what arrived at best, lately
         self._probe_wait = PROBE_FIRST
         self._probe_step = PROBE_STEP
@@ -293,7 +290,7 @@ class Downlink:
         elif self.limited and pressure * passes > 0.7 * self.estimate:
             return  # it may yet have been enough
         if for_loss and self._trial is None:
-            self._trial = (self.loss, passes / (1 - self.loss), before)
+            self._trial = (self.loss, passes / (1 - min(self.loss, 0.9)), before)
         if self.queue > DEEP and now > self._draining_until + DRAIN_SECONDS:
             self._draining_until = now + DRAIN_SECONDS
         self._decreased_at = now
@@ -336,9 +333,8 @@ class Downlink:
             loss_before, rate_before, estimate = self._trial
             if loss < 0.6 * loss_before:
                 self._trial = None  # it helped
-            elif (
-                rate < 0.9 * rate_before and counted >= 50
-            ):  # less was sent, and as large a part of it is lost
+            elif rate < 0.9 * rate_before and counted >= 50:
+                # Less was sent, and as large a part of it is lost.
                 self._trial = None
                 self._inherent = min(loss, INHERENT)
                 self.estimate = max(self.estimate, estimate)

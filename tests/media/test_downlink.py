@@ -186,15 +186,21 @@ def test_another_way_with_a_longer_delay_is_no_queue() -> None:
 ARRIVALS = st.lists(st.one_of(st.none(), st.integers(-(1 << 20), 1 << 20)), max_size=40)
 
 
-@given(st.lists(st.tuples(st.integers(0, 65535), ARRIVALS), max_size=20))
-def test_feedback_about_anything_is_survived(story: list[tuple[int, list[int | None]]]) -> None:
-    downlink = Downlink()
+@given(st.lists(st.tuples(st.integers(0, 65535), ARRIVALS, st.booleans()), max_size=20), st.booleans())
+def test_feedback_about_anything_is_survived(
+    story: list[tuple[int, list[int | None], bool]], apt: bool
+) -> None:
+    standstills = Standstills()
+    downlink = Downlink(standstills)
     now = 5.0
-    for base, arrivals in story:
-        for _ in range(10):
+    for base, arrivals, stalled in story:
+        base = downlink.next if apt else base  # also what was just sent, and claims about it
+        for _ in range(40):
             downlink.note(1200, now)
-        now += 0.05
-        downlink.on_feedback(TransportFeedback(base, base * 77 & 0xFFFFFF, tuple(arrivals)), now)
+            now += 0.02
+        if stalled:
+            standstills.tick(now - 0.2, now, 0.02)
+        downlink.on_feedback(TransportFeedback(base & 0xFFFF, base * 77 & 0xFFFFFF, tuple(arrivals)), now)
         assert downlink.estimate >= MINIMUM or not downlink.limited
 
 

@@ -11,12 +11,14 @@ from jobs import store
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.errors import NotFound
-from server.booking.model import Status
+from server.booking import actions as bookings
+from server.booking.model import Booking, Status
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
 from server.notifications.model import Attendee, Kind, Occasion
 from server.people import store as people
 from server.people.model import User
+from server.sessions.links import links_for
 
 BOTH = ("mentor", "mentee")
 
@@ -28,6 +30,7 @@ class Meeting:
     status: Status
     people: Mapping[str, User]
     occasion: Occasion
+    booking: Booking
 
     async def tell(
         self,
@@ -44,9 +47,12 @@ class Meeting:
         """Write the message to each role, in the caller's transaction; returns how many had not been told yet."""
         told = 0
         for role in roles:
+            person = self.people[role]
+            links = links_for(ctx.settings, self.booking, person.id, ctx.clock.now())
             told += await notifications.tell_in(
-                conn, ctx, kind=kind, template=template, recipient=self.people[role], role=role,
-                occasion=self.occasion, dedup_key=dedup_key, method=method, values=values,
+                conn, ctx, kind=kind, template=template, recipient=person, role=role,
+                occasion=self.occasion, dedup_key=dedup_key, method=method,
+                values={"links": links, **(values or {})},
             )  # fmt: skip
         return told
 
@@ -73,7 +79,8 @@ async def load_meeting(conn: Conn, ctx: Context, session_id: UUID, *, reason: st
         url=f"{ctx.settings.public_url}/sessions/{session_id}",
         booking_url=f"{ctx.settings.public_url}/bookings/{story.booking_id}",
     )
-    return Meeting(status, {"mentor": mentor, "mentee": mentee}, occasion)
+    booked = await bookings.booking_in(conn, story.booking_id)
+    return Meeting(status, {"mentor": mentor, "mentee": mentee}, occasion, booked)
 
 
 async def load_person(conn: Conn, user_id: UUID) -> User:

@@ -40,6 +40,8 @@ REGISTER = Limit("register", tries=5, seconds=60)
 REGISTER_BY_ADDRESS = Limit("register-address", tries=1000, seconds=3600)
 # A client refreshes every 15 minutes; 600 a minute are 9,000 clients behind one router.
 REFRESH = Limit("refresh", tries=600, seconds=60)
+# A mail has a handful of links; guessing one is hopeless long before this.
+LINKS = Limit("links", tries=60, seconds=60)
 # A person books, approves and moves a few sessions a minute.
 BOOKING_WRITES = Limit("booking-writes", tries=30, seconds=60)
 

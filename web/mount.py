@@ -14,6 +14,7 @@ from web import pages
 from web.api import (
     bookings,
     inbox,
+    links,
     mentors,
     money,
     operations,
@@ -38,6 +39,7 @@ API = (
     *people.ROUTES,
     *mentors.ROUTES,
     *bookings.ROUTES,
+    *links.ROUTES,
     *waitlist.ROUTES,
     *sessions.ROUTES,
     *recordings.ROUTES,

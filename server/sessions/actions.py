@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from server.base.context import Context
@@ -26,6 +27,13 @@ from server.sessions.model import (
     SessionStatus,
 )
 from server.sessions.tokens import room_token
+
+# What a caller does in the transaction of a step, before it.
+Also: TypeAlias = Callable[[Conn], Awaitable[None]]
+
+
+async def nothing_more(conn: Conn) -> None:
+    """The usual `Also`."""
 
 
 async def book(
@@ -65,13 +73,13 @@ async def book(
     return made
 
 
-async def confirm(ctx: Context, mentee_id: UUID, booking_id: UUID) -> Booking:
+async def confirm(ctx: Context, mentee_id: UUID, booking_id: UUID, *, also: Also = nothing_more) -> Booking:
     """Pay for a time that was kept. Raises ``Conflict("hold_expired")``, ``InsufficientFunds``, ``NotFound`` ..."""
 
     async def step(conn: Conn, now: datetime) -> Booking:
         return await at_once(conn, await booking.confirm_in(conn, mentee_id, booking_id, now), now)
 
-    return await _take(ctx, booking_id, step)
+    return await _take(ctx, booking_id, step, also)
 
 
 async def at_once(conn: Conn, made: Booking, now: datetime) -> Booking:
@@ -81,7 +89,7 @@ async def at_once(conn: Conn, made: Booking, now: datetime) -> Booking:
     return await publish(conn, await booking.approve_in(conn, None, made.id, now), now)
 
 
-async def approve(ctx: Context, actor_id: UUID, booking_id: UUID) -> Booking:
+async def approve(ctx: Context, actor_id: UUID, booking_id: UUID, *, also: Also = nothing_more) -> Booking:
     """Agree: the mentor to a request, either side to the other's proposed time. The session is published, or moved.
 
     Raises ``NotFound``, ``Forbidden`` and ``Conflict``.
@@ -100,7 +108,7 @@ async def approve(ctx: Context, actor_id: UUID, booking_id: UUID) -> Booking:
         await record(conn, SessionMoved(moved.session_id, now, *_where(moved)))
         return moved
 
-    return await _take(ctx, booking_id, step)
+    return await _take(ctx, booking_id, step, also)
 
 
 async def publish(conn: Conn, approved: Booking, now: datetime) -> Booking:
@@ -112,7 +120,9 @@ async def publish(conn: Conn, approved: Booking, now: datetime) -> Booking:
     return approved
 
 
-async def reject(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
+async def reject(
+    ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "", *, also: Also = nothing_more
+) -> Booking:
     """Do not agree. The mentor declines a request, and the hold goes back; either side declines the other's proposed
     time, or takes its own back, and the old time stands.
 
@@ -126,10 +136,12 @@ async def reject(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "
             return await booking.decline_in(conn, actor_id, booking_id, reason, now)
         return await booking.reject_in(conn, actor_id, booking_id, reason, now)
 
-    return await _take(ctx, booking_id, step)
+    return await _take(ctx, booking_id, step, also)
 
 
-async def cancel(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "") -> Booking:
+async def cancel(
+    ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "", *, also: Also = nothing_more
+) -> Booking:
     """Either side withdraws before the session begins; the session goes, and the hold goes back, less the late fee.
 
     Raises ``Invalid``, ``NotFound``, ``Forbidden``, ``Conflict("illegal_transition")``, ``Conflict("session_begun")``.
@@ -138,7 +150,7 @@ async def cancel(ctx: Context, actor_id: UUID, booking_id: UUID, reason: str = "
     async def step(conn: Conn, now: datetime) -> Booking:
         return await cancel_one(conn, ctx, actor_id, booking_id, reason, now)
 
-    return await _take(ctx, booking_id, step)
+    return await _take(ctx, booking_id, step, also)
 
 
 async def cancel_one(
@@ -156,7 +168,14 @@ async def cancel_one(
 
 
 async def reschedule(
-    ctx: Context, actor_id: UUID, booking_id: UUID, *, start: datetime, end: datetime, reason: str = ""
+    ctx: Context,
+    actor_id: UUID,
+    booking_id: UUID,
+    *,
+    start: datetime,
+    end: datetime,
+    reason: str = "",
+    also: Also = nothing_more,
 ) -> Booking:
     """Another open slot, for the price and hold agreed. A mentee moves his own request at once; everything else is
     proposed to the other side, and the old time stands until that `approve`s.
@@ -167,16 +186,17 @@ async def reschedule(
     async def step(conn: Conn, now: datetime) -> Booking:
         return await booking.reschedule_in(conn, actor_id, booking_id, start, end, reason, now)
 
-    return await _take(ctx, booking_id, step)
+    return await _take(ctx, booking_id, step, also)
 
 
 async def _take(
-    ctx: Context, booking_id: UUID, step: Callable[[Conn, datetime], Awaitable[Booking]]
+    ctx: Context, booking_id: UUID, step: Callable[[Conn, datetime], Awaitable[Booking]], also: Also
 ) -> Booking:
     """One step in one transaction, with its session locked from the beginning."""
 
     async def work(conn: Conn) -> Booking:
         await store.lock_of_booking(conn, booking_id)
+        await also(conn)
         return await step(conn, ctx.clock.now())
 
     changed = await in_transaction(ctx.pool, work)

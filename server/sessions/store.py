@@ -82,6 +82,20 @@ async def lock_of_booking(conn: Conn, booking_id: UUID) -> UUID | None:
     return found
 
 
+async def link_used(conn: Conn, link_id: UUID) -> bool:
+    found: bool = await conn.fetchval("SELECT EXISTS (SELECT FROM used_links WHERE id = $1)", link_id)
+    return found
+
+
+async def use_link(conn: Conn, link_id: UUID, booking_id: UUID, now: datetime) -> bool:
+    """False when it was used before."""
+    tag = await conn.execute(
+        "INSERT INTO used_links (id, booking_id, used_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        link_id, booking_id, now,
+    )  # fmt: skip
+    return tag == "INSERT 0 1"
+
+
 async def upcoming(
     conn: Conn, user_id: UUID, ending_after: datetime, after: tuple[datetime, UUID] | None, limit: int
 ) -> list[Session]:

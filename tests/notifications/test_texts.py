@@ -53,6 +53,9 @@ VALUES: dict[str, Any] = {
     "proposed_end": END + timedelta(days=1),
     "answer_by": START - timedelta(days=1),
     "answered": True,
+    "links": {
+        name: f"https://v.example/links/{name}" for name in ("approve", "reject", "confirm", "cancel", "move")
+    },
 }
 
 

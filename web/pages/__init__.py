@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web as http
 
 from web.assets import Assets
-from web.pages import account, availability, bookings, directory, home, inbox, money, room, sessions
+from web.pages import account, availability, bookings, directory, home, inbox, links, money, room, sessions
 from web.pages.render import TEMPLATES, render
 from web.problems import REQUEST_ID, Problem
 from web.rendering import make_environment
@@ -35,6 +35,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
         *directory.ROUTES,
         *availability.ROUTES,
         *bookings.ROUTES,
+        *links.ROUTES,
         *sessions.ROUTES,
         *room.ROUTES,
         *money.ROUTES,

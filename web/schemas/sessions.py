@@ -26,6 +26,14 @@ class ReasonIn(In):
     reason: Reason = ""
 
 
+class LinkIn(In):
+    """Only what the link's step needs: a reason, and the new time for moving."""
+
+    start: Instant | None = None
+    end: Instant | None = None
+    reason: Reason = ""
+
+
 class RescheduleIn(In):
     start: Instant
     end: Instant

@@ -1,0 +1,86 @@
+"""The page behind a link in a mail: what it will do, and the button that does it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from aiohttp import web as http
+
+from server.availability import actions as availability
+from server.base.errors import Refusal
+from server.booking.model import Party
+from server.people import actions as people
+from server.sessions import links
+from server.sessions.links import Action
+from web.access import Public
+from web.context import context
+from web.pages.render import reader_of, render
+from web.rendering import zone_or_utc
+from web.routing import page
+
+_AHEAD: Final = timedelta(days=28)
+_TITLES: Final = {
+    Action.APPROVE: "Agree to this time?",
+    Action.REJECT: "Decline this time?",
+    Action.CONFIRM: "Take this time?",
+    Action.CANCEL: "Cancel this session?",
+    Action.MOVE: "Propose another time?",
+}
+_BUTTONS: Final = {
+    Action.APPROVE: "Agree",
+    Action.REJECT: "Decline",
+    Action.CONFIRM: "Take it",
+    Action.CANCEL: "Cancel the session",
+    Action.MOVE: "Propose it",
+}
+_DONE: Final = {
+    Action.APPROVE: "Agreed. You both get a mail.",
+    Action.REJECT: "Declined. The other side is told.",
+    Action.CONFIRM: "It is yours. You get a mail when it is confirmed.",
+    Action.CANCEL: "Cancelled. The other side is told.",
+    Action.MOVE: "Proposed. Until the other side agrees, the old time stands.",
+}
+
+
+async def one(request: http.Request) -> http.StreamResponse:
+    """Shows only: programs that look into mails open links, too."""
+    ctx = context(request)
+    try:
+        opened = await links.open_link(ctx, request.match_info["token"])
+    except Refusal as refusal:
+        return await render(request, "link.html", status=refusal.http_status, refusal=refusal, opened=None)
+    link, of = opened.link, opened.booking
+    reader = await reader_of(request)
+    person = await people.get_user(ctx, link.user_id)
+    mentor = of.party(link.user_id) is Party.MENTOR
+    proposed = of.proposal if link.action in (Action.APPROVE, Action.REJECT) else None
+    times = []
+    if link.action is Action.MOVE and not opened.used:
+        length = int((of.end - of.start).total_seconds()) // 60
+        found = await availability.open_slots(ctx, of.mentor_id, reader.now, reader.now + _AHEAD, length)
+        times = [
+            (datetime.fromtimestamp(slot.start, UTC), datetime.fromtimestamp(slot.end, UTC)) for slot in found
+        ]
+    return await render(
+        request,
+        "link.html",
+        refusal=None,
+        opened=opened,
+        token=request.match_info["token"],
+        title=_TITLES[link.action],
+        button=_BUTTONS[link.action],
+        done=_DONE[link.action],
+        danger=link.action in (Action.CANCEL, Action.REJECT),
+        asks_reason=link.action in (Action.CANCEL, Action.REJECT, Action.MOVE),
+        other=of.mentee_name if mentor else of.mentor_name,
+        start=proposed.start if proposed else of.start,
+        end=proposed.end if proposed else of.end,
+        stands=(of.start, of.end) if proposed else None,
+        fee=of.cancellation_fee(of.party(link.user_id), reader.now) if link.action is Action.CANCEL else 0,
+        times=times,
+        zone=zone_or_utc(person.timezone),
+    )
+
+
+ROUTES = (page("GET", "/links/{token}", one, access=Public(), summary="What a mail's link does"),)

@@ -124,6 +124,17 @@ class Layers:
                 self._counted = sum(self._octets.values())
 
     @property
+    def height(self) -> int:
+        """Lines of the best spatial layer; 0 if unknown, or if there is only one."""
+        return self.structure.heights[-1] if len(self.structure.targets) > 1 else 0
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether a decoder can tell spatial layers apart by the payload alone: AV1's needs the descriptor for that,
+        and takes a picture of several layers for garbage without it."""
+        return self._is_vp9 or self.structure.targets[-1] < TEMPORAL
+
+    @property
     def next_frame(self) -> int:
         """Greater than the number of every frame that has come in."""
         return self._latest + 1

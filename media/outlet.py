@@ -11,6 +11,7 @@ from weakref import ref
 from media.api import Kind
 from media.codec import OPUS, RED, VP8
 from media.downlink import Downlink
+from media.layered import Layers
 from media.layers import ALL
 from media.limits import Bucket
 from media.pace import Recent, Watch
@@ -102,6 +103,7 @@ class Outlet:
         "source",
         "ssrc",
         "stream",
+        "takes_descriptor",
         "target",
         "template",
         "timestamp_offset",
@@ -148,6 +150,7 @@ class Outlet:
         self.target: Stream | None = None  # what is to be forwarded from its next keyframe on
         self.wanted: int | None = None  # lines of picture; None the best there is, 0 nothing
         self.allowed: tuple[Stream, ...] | None = None  # by the allocator; None: all
+        self.takes_descriptor = False  # the dependency descriptor was negotiated
         self.limits = (ALL, ALL)  # (spatial, temporal) layers inside a stream
         self.unwraps = False  # of redundant audio, is sent the packet itself only
         self.rewriter: Rewriter | None = None  # of the payload; None as long as nothing in it must change
@@ -202,6 +205,7 @@ class Outlet:
         self.context = context
         self.address = address
         self.downlink = downlink if ids.transport_cc else None
+        self.takes_descriptor = ids.descriptor > 0
         kept = replace(
             ids, rid=0, repaired_rid=0, transport_cc=ids.transport_cc if downlink is not None else 0
         )
@@ -290,9 +294,9 @@ class Outlet:
         if stream.codec is VP8:
             self._continue_pictures(before, payload)
         elif stream.scalable is not None:
-            layers = stream.scalable
+            layers, limits = stream.scalable, self._limits_of(stream.scalable)
             self.rewriter = (
-                None if layers.everything(*self.limits) else Selector(layers, *self.limits, everything=False)
+                None if layers.everything(*limits) else Selector(layers, *limits, everything=False)
             )
         else:
             self.rewriter = self._renumbered(payload) if stream.codec is RED and not self.unwraps else None
@@ -345,14 +349,20 @@ class Outlet:
         if stream is None or layers is None:
             self.limit_temporal(min(temporal, 3))
             return
+        limits = self._limits_of(layers)
         selector = self.rewriter
         if not isinstance(selector, Selector):
-            if layers.everything(spatial, temporal):
+            if layers.everything(*limits):
                 return
-            selector = self.rewriter = Selector(layers, spatial, temporal, everything=True)
-        selector.limit(spatial, temporal)
+            selector = self.rewriter = Selector(layers, *limits, everything=True)
+        selector.limit(*limits)
         if selector.needs_keyframe:
             stream.want_keyframe()
+
+    def _limits_of(self, layers: Layers) -> tuple[int, int]:
+        """What was asked for, as far as this subscriber can decode it."""
+        spatial, temporal = self.limits
+        return spatial if self.takes_descriptor or layers.told_apart else 0, temporal
 
     def limit_temporal(self, highest: int) -> None:
         """Send temporal layers up to `highest` only, from the next frame on that allows it (VP8)."""

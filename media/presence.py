@@ -75,6 +75,7 @@ def _incoming(peer: Peer, stream: Stream) -> StreamStats:
     pace = stream.pace
     return StreamStats(
         direction="in",
+        codec=stream.codec.name,
         mid=stream.track.mid,
         kind=stream.track.kind,
         ssrc=stream.ssrc,
@@ -112,6 +113,7 @@ def _outgoing(outlet: Outlet) -> StreamStats:
             spatial, temporal, height = selector.spatial, selector.temporal, selector.height or height
     return StreamStats(
         direction="out",
+        codec=stream.codec.name if stream is not None else "",
         mid=outlet.mid,
         kind=outlet.kind,
         ssrc=outlet.ssrc,

@@ -306,6 +306,7 @@ class Receiver:
             layers = stream.scalable
             if layers is not None and layers.note(number, payload, extras.descriptor if extras else b""):
                 self.flush()
+                stream.height = layers.height or stream.height
                 stream.track.sort(now)
             if stream.opening is not None and stream.opening.timestamp == timestamp:
                 stream.opening.add(packet)
@@ -378,7 +379,8 @@ class Receiver:
         if stream.codec is VP8:
             said = describe(payload)
             stream.temporal = said is not None and said.tl0_at >= 0
-        height = stream.codec.height(payload)
+        layers = stream.scalable
+        height = (layers.height if layers is not None else 0) or stream.codec.height(payload)
         if height and height != stream.height:
             stream.height = height
             self.flush()

@@ -26,8 +26,28 @@ async function negotiate(name, options) {
   await pc.setRemoteDescription(await post(query, offer));
 }
 
+// `codec` as 'video/H264;packetization-mode=0;profile-level-id=42e01f': name and what its parameters must contain.
+function prefer(transceiver, kind, codec, only) {
+  const [name, ...parameters] = codec.split(';');
+  const all = RTCRtpSender.getCapabilities(kind).codecs;
+  const wanted = all.filter(c => c.mimeType.toLowerCase() === name.toLowerCase() &&
+    parameters.every(p => (c.sdpFmtpLine || '').split(';').includes(p)));
+  if (!wanted.length) throw new Error('no codec ' + codec);
+  const rest = all.filter(c => only ? c.mimeType.endsWith('/rtx') : !wanted.includes(c));
+  transceiver.setCodecPreferences([...wanted, ...rest]);
+}
+
+// Chromium offers the dependency descriptor by itself only where it sends layers.
+function describe(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate();
+  const descriptor = extensions.find(e => e.uri.includes('dependency-descriptor'));
+  descriptor.direction = 'sendrecv';
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
+}
+
 async function join(name, query, {
   send = true, slots = 2, both = false, simulcast = false, large = false, config = {}, data = {},
+  describes = true, audioCodec = '', codec = '', mode = '', height = 0, bitrate = 0,
 } = {}) {
   const pc = new RTCPeerConnection(config);
   const tracks = [];
@@ -42,15 +62,21 @@ async function join(name, query, {
   if (send) {
     const media = await navigator.mediaDevices.getUserMedia(
       {audio: true, video: {width: large ? 1280 : 640, height: large ? 720 : 360, frameRate: 30}});
+    if (height) await media.getVideoTracks()[0].applyConstraints({height, width: height * 16 / 9});
     pcs[name].media = media;
     const direction = both ? 'sendrecv' : 'sendonly';
-    pc.addTransceiver(media.getAudioTracks()[0], {direction});
+    const sound = pc.addTransceiver(media.getAudioTracks()[0], {direction});
+    if (audioCodec) prefer(sound, 'audio', audioCodec, false);
     const layers = [1, 2, 4].map((by, i) => ({rid: 'fhq'[i], scaleResolutionDownBy: by}));
-    pc.addTransceiver(media.getVideoTracks()[0], simulcast ? {direction, sendEncodings: layers} : {direction});
+    const single = [{...(mode && {scalabilityMode: mode}), ...(bitrate && {maxBitrate: bitrate})}];
+    const picture = pc.addTransceiver(media.getVideoTracks()[0],
+      {direction, sendEncodings: simulcast ? layers : single});
+    if (codec) prefer(picture, 'video', codec, true);
   }
   for (let i = 0; i < slots; i++) {
     pc.addTransceiver('audio', {direction: 'recvonly'});
-    pc.addTransceiver('video', {direction: 'recvonly'});
+    const slot = pc.addTransceiver('video', {direction: 'recvonly'});
+    if (describes) describe(slot);
   }
   pcs[name].channels = {}; pcs[name].heard = {};
   for (const [label, parameters] of Object.entries(data)) {
@@ -68,7 +94,7 @@ async function report(name) {
                   channels: Object.fromEntries(Object.entries(pcs[name].channels).map(([l, c]) => [l, c.readyState]))};
   const stats = await pc.getStats();
   for (const s of stats.values()) {
-    if (s.type === 'inbound-rtp') result.inbound[s.mid] = s;
+    if (s.type === 'inbound-rtp') result.inbound[s.mid] = {...s, codec: stats.get(s.codecId)};
     if (s.type === 'outbound-rtp') result.outbound[s.mid + (s.rid || '')] = s;
     if (s.type === 'remote-outbound-rtp' || s.type === 'remote-inbound-rtp') result.remote.push(s);
     if (s.type === 'candidate-pair' && s.nominated) result.pair = s;

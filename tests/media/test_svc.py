@@ -121,6 +121,7 @@ class Viewer(Subscriber):
 def viewer() -> Viewer:
     found = Viewer()
     found.outlet.payload_types = {"vp9": (98, 99), "av1": (45, 46)}
+    found.outlet.takes_descriptor = True
     return found
 
 
@@ -302,6 +303,18 @@ def test_a_repeated_request_is_answered_with_what_was_sent() -> None:
     assert again == sent and len(sent) == 24
     sender.resend(watcher.outlet, [first + 24], 3.0)
     assert camera.tally.drops == {"nack_too_late": 1}
+
+
+def test_spatial_layers_only_for_who_can_tell_them_apart() -> None:
+    """AV1's decoders need the descriptor for that; VP9's do not."""
+    for form, best in (("descriptor", 0), ("vp9", 2)):
+        camera, watcher = Camera("vp9" if form == "vp9" else "descriptor", False), viewer()
+        watcher.outlet.takes_descriptor = False
+        sender = Sender(Network(watcher), camera.tally, True)
+        watcher.show(camera, (ALL, ALL))
+        for picture in range(6):
+            camera.arrive(camera.film(picture == 0), sender)
+        assert {frame.spatial for _, _, frame, _ in watcher.sequence(camera) if frame} == set(range(best + 1))
 
 
 def test_a_sender_who_breaks_his_word_costs_a_keyframe_and_no_broken_picture() -> None:

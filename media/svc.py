@@ -117,8 +117,7 @@ class Selector:
                 self._aim()
             if self._aims:
                 self._waited += 1
-                if decodable:
-                    self._turn(frame, timestamp != self._unit)
+                self._turn(frame, timestamp != self._unit, decodable)
             self._unit = timestamp
             target = self.current
         else:
@@ -132,13 +131,13 @@ class Selector:
             del frames[next(iter(frames))]
         return sent
 
-    def _turn(self, frame: Frame, begins: bool) -> None:
-        """Take the best aim that this decodable frame allows; `begins`: it is the first of its picture."""
+    def _turn(self, frame: Frame, begins: bool, decodable: bool) -> None:
+        """Take the best aim that this frame allows; `begins`: it is the first of its picture."""
         current = self.current
         for aim in self._aims:
             if aim // TEMPORAL == current // TEMPORAL and aim < current:
                 allowed = begins
-            elif not frame.present >> aim & 1:
+            elif not decodable or not frame.present >> aim & 1:
                 continue
             elif not frame.references:
                 allowed = bool(frame.switch >> aim & 1)

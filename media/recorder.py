@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from struct import Struct
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 MAGIC, VERSION = b"VVFR", 1
 RECORD = Struct("<dIIIHBB")
 _HEAD = Struct("<4sHHI")
-_SUBJECT = Struct("<8xI10xBx")
+_SUBJECT = Struct("<8xI12x")
+_PART = RECORD.size * 10_000  # a quarter of a megabyte
 MAX_ENDED = 64  # rooms whose names are kept after their end, as long as their records may still be there
 MAX_NAMES = 2048  # of one room; a client may restart its streams, but not fill the memory with it
 
@@ -150,18 +151,21 @@ class Snapshot:
     offset: float
     reasons: tuple[str, ...]
     names: tuple[Name, ...]
-    ring: bytes
-    at: int
+    ring: list[bytes]  # in whole records, oldest first
 
     def write(self) -> bytes:
-        """The recording of the room. Some 40 ms for each MB of the ring: not for the media loop."""
+        """The recording of the room. Some 10 ms for each MB of the ring: not for the media loop."""
         wanted = {name.serial for name in self.names} | {0}
-        order = self.ring[self.at :] + self.ring[: self.at]
-        kept = [
-            order[place * RECORD.size : (place + 1) * RECORD.size]
-            for place, (subject, kind) in enumerate(_SUBJECT.iter_unpack(order))
-            if kind and subject in wanted
-        ]
+        kept: list[bytes] = []
+        for part in self.ring:
+            subjects = _SUBJECT.iter_unpack(part)
+            kept += [
+                part[place * RECORD.size : (place + 1) * RECORD.size]
+                for place, ((subject,), kind) in enumerate(
+                    zip(subjects, part[22 :: RECORD.size], strict=True)
+                )
+                if kind and subject in wanted
+            ]
         header = json.dumps(
             {
                 "room_id": self.room_id,
@@ -282,12 +286,22 @@ class Recorder:
                 self._dropped[reason] = count
 
     def take(self, room_id: str, offset: float) -> Snapshot | None:
-        """What is there of a room that runs or has lately ended, None for any other. Costs one copy of the ring."""
+        """What is there of a room that runs or has lately ended, None for any other.
+
+        The snapshot's ring is still empty: `parts` are to be put into it, one after the other.
+        """
         names = self._rooms.get(room_id)
         if names is None:
             return None
-        reasons = tuple(self._reasons)
-        return Snapshot(room_id, offset, reasons, tuple(names.values()), bytes(self._ring), self._at)
+        return Snapshot(room_id, offset, tuple(self._reasons), tuple(names.values()), [])
+
+    def parts(self) -> Iterator[bytes]:
+        """Copies of the ring, oldest first, a quarter of a megabyte at a time: the loop may go on in between. What it
+        notes then overwrites what has been copied."""
+        start = self._at
+        for first, end in ((start, self._limit), (0, start)):
+            for at in range(first, end, _PART):
+                yield bytes(self._ring[at : min(at + _PART, end)])
 
     def _serial(self) -> int:
         serial = self._next

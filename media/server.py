@@ -226,7 +226,7 @@ class MediaServer:
     def peer_stats(self, room_id: str) -> tuple[PeerStats, ...]:
         """Statistics of every stream of every peer of the room, with the judgement on its line.
 
-        Costs about 10 us a stream, when it is asked for; each look is an observation of `Counters.quality_counts`.
+        Costs about 4 us a stream, when it is asked for; each look is an observation of `Counters.quality_counts`.
         """
         room = self._rooms.get(room_id)
         now, stalled = monotonic(), self._rounds.stalls.share
@@ -243,7 +243,12 @@ class MediaServer:
         if self._recorder is None:
             return None
         snapshot = self._recorder.take(room_id, self._wall_clock() - monotonic())
-        return await asyncio.to_thread(snapshot.write) if snapshot is not None else None
+        if snapshot is None:
+            return None
+        for part in self._recorder.parts():
+            snapshot.ring.append(part)
+            await asyncio.sleep(0)
+        return await asyncio.to_thread(snapshot.write)
 
     def slots(self, room_id: str, peer_id: str) -> SlotsChanged | None:
         """The current content of a peer's receive slots, as the latest SlotsChanged told it."""

@@ -7,6 +7,7 @@ by assertion.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +29,7 @@ _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){19,63}", re.ASCII)
 _RTPMAP = re.compile(r"([0-9]{1,3}) ([A-Za-z0-9._-]{1,40})/([0-9]{1,6})(?:/([0-9]{1,2}))?", re.ASCII)
 _EXTMAP = re.compile(r"([0-9]{1,3})(?:/[a-z]+)? (\S{1,200})(?: .*)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+MAX_FEEDBACK = 32  # kinds of feedback of one codec; browsers offer six
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
@@ -216,6 +218,16 @@ def _section(lines: list[str]) -> OfferedSection:
     return section
 
 
+def _meant(by_type: dict[int, OfferedCodec], which: str) -> Iterable[OfferedCodec]:
+    """The payload types that an rtcp-fb line is about. `*` (RFC 4585 section 4.2) is short to write and long to do: no
+    more often than a codec's list has room."""
+    if which == "*":
+        first = next(iter(by_type.values()), None)
+        return () if first is None or len(first.feedback) >= MAX_FEEDBACK else by_type.values()
+    codec = by_type.get(int(which)) if _NUMBER.fullmatch(which) else None
+    return () if codec is None else (codec,)
+
+
 def _attribute(
     section: OfferedSection, by_type: dict[int, OfferedCodec], rids: list[str], name: str, value: str
 ) -> None:
@@ -239,12 +251,11 @@ def _attribute(
             )
         case "fmtp" | "rtcp-fb":
             which, _, rest = value.partition(" ")
-            for number, codec in by_type.items():
-                if which in ("*", str(number)):
-                    if name == "fmtp":
-                        codec.parameters = rest
-                    else:
-                        codec.feedback.append(rest)
+            for codec in _meant(by_type, "" if name == "fmtp" and which == "*" else which):
+                if name == "fmtp":
+                    codec.parameters = rest
+                elif len(codec.feedback) < MAX_FEEDBACK:
+                    codec.feedback.append(rest)
         case "extmap":
             found = _EXTMAP.fullmatch(value)
             if found is None:

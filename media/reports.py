@@ -102,7 +102,7 @@ def reports(peer: Peer, now: float) -> list[bytes]:
     """The compound packets due each second: sender reports for what we send, report blocks for what we got."""
     config = peer.config
     for stream in peer.streams.values():
-        stream.settle(config.keyframe_cache_seconds, config.ring_seconds, now)
+        stream.settle(config.keyframe_cache_seconds, config.ring_seconds, config.ring_octets, now)
     blocks = [_block(stream, now) for stream in peer.streams.values() if stream.received]
     compounds: list[bytes] = []
     current = b""

@@ -19,7 +19,7 @@ class PacketRing:
     to `size` places, when a packet would be displaced before its time.
     """
 
-    __slots__ = ("_mask", "_max_octets", "_numbers", "_octets", "_packets", "_size", "_tail", "seconds")
+    __slots__ = ("_mask", "_numbers", "_octets", "_packets", "_size", "_tail", "max_octets", "seconds")
 
     def __init__(self, size: int, seconds: float = 0.6, max_octets: int = 400_000) -> None:
         """`size` is the number of packets at most, a power of two; `trim` lets go what the others say."""
@@ -27,7 +27,7 @@ class PacketRing:
             raise ValueError("ring size must be a power of two")
         self._size = size
         self.seconds = seconds
-        self._max_octets = max_octets
+        self.max_octets = max_octets
         places = min(size, FIRST_SIZE)
         self._mask = places - 1
         self._numbers = array("q", [-1]) * places
@@ -72,7 +72,7 @@ class PacketRing:
         while at < number:
             packet = packets[at & mask]
             if packet is not None:
-                if packet[5] >= oldest and self._octets <= self._max_octets:
+                if packet[5] >= oldest and self._octets <= self.max_octets:
                     break
                 packets[at & mask] = None
                 self._octets -= len(packet[3])

@@ -30,6 +30,7 @@ ASSUMED_RTT = 0.05  # seconds, of a subscriber who has not reported yet
 # A loss is seen at the next packet (a frame later, 33 ms), and browsers collect NACKs for up to 20 ms: so long, with
 # as much again for a second try, on top of the round trips.
 ASKING_SECONDS = 0.15
+LEAST_RING_OCTETS = 64_000  # a keyframe and some frames more
 RING_SECONDS = ASKING_SECONDS + 2 * ASSUMED_RTT  # before anybody has reported
 
 
@@ -267,14 +268,18 @@ class Stream:
             if not self.outlets:
                 self.keyframe_wanted = False
 
-    def settle(self, cache_seconds: float, ring_seconds: float, now: float) -> None:
+    def settle(self, cache_seconds: float, ring_seconds: float, ring_octets: int, now: float) -> None:
         """Once a second: forget a keyframe that is too old to be shown, and keep packets only as long as somebody
-        may ask for them: two round trips of the farthest subscriber and a little, `ring_seconds` at most."""
+        may ask for them: two round trips of the farthest subscriber and a little, `ring_seconds` at most. And no more
+        than twice what that takes at the present rate: what comes at once after a standstill shall not fill the memory.
+        """
         if self.opening is not None and now - self.opening.arrived > cache_seconds:
             self.opening = None
         if self.ring is not None:
             farthest = max((outlet.rtt or ASSUMED_RTT for outlet in self.outlets), default=0.0)
-            self.ring.seconds = min(ring_seconds, ASKING_SECONDS + 2 * farthest)
+            seconds = self.ring.seconds = min(ring_seconds, ASKING_SECONDS + 2 * farthest)
+            usual = int(self.bitrate.bits_per_second / 8 * seconds)
+            self.ring.max_octets = min(ring_octets, max(LEAST_RING_OCTETS, 2 * usual))
 
     @property
     def lost(self) -> int:

@@ -304,6 +304,7 @@ class StreamStats:
     freezes: int = 0  # gaps of max(3 x average, average + 150 ms) between frames, as webrtc-stats counts them
     freeze_seconds: float = 0.0  # their sum
     frozen: float = 0.0  # share of time, lately
+    undecodable: str = ""  # `out`: the codec of its source, if the client cannot decode it: nothing is shown
     codec: str = ""  # its name in SDP, in lower case; of an `out` stream what its source sends
     paused: bool = False  # `out`: held back because the line is too narrow
 

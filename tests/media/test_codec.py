@@ -12,8 +12,10 @@ from media.api import Kind
 from media.codec import AV1, CODECS, H264, OPUS, RED, VP8, VP9, ForwardedCodec, ranked, recognise
 from media.h264 import profile
 from media.outlet import Outlet
+from media.rtcp import KeyframeRequest
 from media.sdp import OfferedCodec, parse_offer
-from tests.media.client import offer
+from tests.media.client import Client, offer, rtp, section
+from tests.media.conftest import World
 
 # As Chromium offers them: payload type, encoding, parameters; each has RTX at the next number.
 CHROMIUM = (
@@ -197,3 +199,25 @@ def test_each_variant_is_recognised_as_itself() -> None:
     ):
         offered = OfferedCodec(96, name, 90000, 1, parameters)
         assert recognise(name, 90000, offered.parameter) is None
+
+
+async def test_who_cannot_decode_a_picture_is_named(world: World) -> None:
+    """ann sends VP9, zoe takes only VP8: nothing is shown, and the statistics say why."""
+    only_vp8 = [line for line in section("1", "video", "recvonly") if "VP9" not in line and ":98" not in line]
+    ann = await world.join("ann")
+    zoe = Client(world.server, "room", "zoe", "zoe", [section("0", "audio", "sendonly"), only_vp8])
+    world.clients.append(zoe)
+    await zoe.connect()
+    ann.send(rtp(2000, 98, 1, 3000, b"\x8c\x80\x07\x82\x49\x83\x42", mid="1"))
+    await ann.until(lambda: any(isinstance(p, KeyframeRequest) for p in ann.rtcp))
+    ann.send(rtp(2000, 98, 2, 6000, b"\x8c\x80\x08\x82\x49\x83\x42", mid="1"))
+
+    def told() -> str:
+        streams = [
+            s for p in world.server.peer_stats(zoe.room) for s in p.streams if p.participant_id == "zoe"
+        ]
+        return next((s.undecodable for s in streams if s.direction == "out" and s.kind == "video"), "")
+
+    await world.until(lambda: told() == "vp9")
+    await world.until(lambda: world.server.counters().drops.get("codec_not_accepted", 0) > 0)
+    assert all(p.payload_type != 98 for p in zoe.rtp)

@@ -55,7 +55,9 @@ class Stage:
         self.runner.run(self._open())
 
     async def _open(self) -> None:
-        server = await MediaServer.start(MediaConfig(port=0), on_event=self.events.append)
+        # The clients check once; a long search is longer than a consent.
+        config = MediaConfig(port=0, ice_timeout_seconds=1e9, media_silence_seconds=1e9)
+        server = await MediaServer.start(config, on_event=self.events.append)
         self.world = World(server)
         self.stranger.connect(("127.0.0.1", server.port))
         self.ann, self.zoe = await self._join("ann"), await self._join("zoe")

@@ -70,8 +70,9 @@ async def test_redundant_audio_is_heard(world: World, chromium: Browser) -> None
         ("video/VP9;profile-id=0", "L2T3", True, (180, 360)),
         ("video/VP9;profile-id=0", "L2T3", False, (180, 360)),  # by VP9's own payload descriptor
         ("video/VP9;profile-id=0", "L2T3_KEY", True, (180, 360)),
+        ("video/VP9;profile-id=0", "L3T3", True, (180, 360, 720)),
         ("video/AV1;profile=0", "L2T2", True, (180, 360)),
-        ("video/AV1;profile=0", "L3T3", True, (90, 180, 360)),
+        ("video/AV1;profile=0", "L3T3", True, (180, 360, 720)),
     ],
 )
 async def test_layers_within_a_stream_follow_the_size_of_the_slot(
@@ -84,7 +85,14 @@ async def test_layers_within_a_stream_follow_the_size_of_the_slot(
         await join(
             ann,
             "ann",
-            options={"slots": 0, "codec": codec, "mode": mode, "bitrate": 900_000, "height": heights[-1]},
+            options={
+                "slots": 0,
+                "codec": codec,
+                "mode": mode,
+                "bitrate": 900_000,
+                "height": heights[-1],
+                "large": heights[-1] > 360,
+            },
         )
         best = f"(r.inbound['1'] || {{}}).frameHeight === {heights[-1]}"
         report = await until(zoe, f"{best} && r.inbound['1'].framesDecoded > 30")

@@ -150,6 +150,7 @@ class Slot:
     kind: Kind
     participant_id: str | None
     source: Source | None = None  # which of the participant's
+    undecodable: str = ""  # the codec of the source, if the client cannot decode it: nothing is shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,13 @@ class Outlet:
         """Nothing is forwarded before there is something a decoder can start with."""
         return self.stream is None
 
+    @property
+    def undecodable(self) -> str:
+        """The codec of the source, if the client did not accept any variant that could carry it."""
+        target = self.target
+        refused = target is not None and target.codec.among(self.payload_types) is None
+        return target.codec.name if target is not None and refused else ""
+
     def note(self, kind: Recorded, now: float, a: int = 0, b: int = 0, c: int = 0) -> None:
         """Tell the flight recorder, where there is one."""
         if self.recorder is not None:

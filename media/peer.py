@@ -88,6 +88,7 @@ class Peer:
         "streams",
         "talk_packets",
         "tracks",
+        "undecodable",
     )
 
     def __init__(
@@ -158,6 +159,7 @@ class Peer:
         self.alarm: Callable[[], object] = partial((set() if restless is None else restless).add, self)
         self.needed = 0.0  # bits per second of all that is wanted of it
         self.shown: dict[str, SourceKey] = {}  # by mid
+        self.undecodable: dict[str, str] = {}  # codec by mid, as last announced
         self.shown_sources: dict[str, Source] = {}  # by mid
         self.sources: dict[
             str, Source
@@ -381,6 +383,7 @@ class Peer:
                 o.kind,
                 self.shown[o.mid][0] if o.mid in self.shown else None,
                 o.track.source if o.track is not None else None,
+                o.undecodable,
             )
             for o in self.outlets.values()
         )

@@ -100,13 +100,6 @@ def _incoming(peer: Peer, stream: Stream) -> StreamStats:
     )
 
 
-def _undecodable(outlet: Outlet) -> str:
-    """The codec of the source, if the client did not accept any variant that could carry it."""
-    target = outlet.target
-    refused = target is not None and target.codec.among(outlet.payload_types) is None
-    return target.codec.name if target is not None and refused else ""
-
-
 def _outgoing(outlet: Outlet) -> StreamStats:
     stream = outlet.stream
     best = max((s.height for s in outlet.track.streams), default=0) if outlet.track is not None else 0
@@ -121,7 +114,7 @@ def _outgoing(outlet: Outlet) -> StreamStats:
     return StreamStats(
         direction="out",
         codec=stream.codec.name if stream is not None else "",
-        undecodable=_undecodable(outlet),
+        undecodable=outlet.undecodable,
         mid=outlet.mid,
         kind=outlet.kind,
         ssrc=outlet.ssrc,

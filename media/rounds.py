@@ -8,7 +8,16 @@ from time import monotonic
 from typing import Protocol
 
 from media import allocate, presence, reports
-from media.api import LayersWanted, LeaveReason, MediaConfig, MediaEvent, Publish, SlotPaused, SpeakerChanged
+from media.api import (
+    LayersWanted,
+    LeaveReason,
+    MediaConfig,
+    MediaEvent,
+    Publish,
+    SlotPaused,
+    SlotsChanged,
+    SpeakerChanged,
+)
 from media.downlink import Standstills
 from media.forward import Sender
 from media.pace import Stalls
@@ -145,6 +154,10 @@ class Rounds:
             self._limited.add(peer)
             self._allocate(peer, now)
         if turn % self._report_turns == 0:
+            undecodable = {o.mid: o.undecodable for o in peer.outlets.values() if o.undecodable}
+            if undecodable != peer.undecodable:  # a source has begun, or has changed its codec
+                peer.undecodable = undecodable
+                self._house.emit(SlotsChanged(peer.room_id, peer.peer_id, peer.slots()))
             self._transport.send_rtcp(peer, reports.reports(peer, now))
             if self._recorder is not None:
                 self._recorder.look(peer, now)

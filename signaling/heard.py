@@ -45,4 +45,6 @@ def heard(room: Room, event: MediaEvent, renewed: bool) -> tuple[Room, Effects]:
 
 def _view(slot: MediaSlot) -> SlotView:
     shown = UUID(slot.participant_id) if slot.participant_id else None
-    return SlotView(slot.mid, slot.kind, shown, Source(slot.source) if slot.source else None)
+    return SlotView(
+        slot.mid, slot.kind, shown, Source(slot.source) if slot.source else None, slot.undecodable
+    )

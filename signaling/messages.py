@@ -200,6 +200,7 @@ class SlotView:
     kind: str
     user_id: UUID | None
     source: Source | None = None  # None when the sender's offer did not say
+    undecodable: str = ""  # the codec that this client cannot decode: nothing is shown
 
 
 @dataclass(frozen=True, slots=True)

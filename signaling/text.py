@@ -229,7 +229,7 @@ def _participant(p: Participant) -> dict[str, Any]:
 def _slot(s: SlotView) -> dict[str, Any]:
     return {
         "mid": s.mid, "kind": s.kind, "user_id": str(s.user_id) if s.user_id else None,
-        "source": s.source.value if s.source else None,
+        "source": s.source.value if s.source else None, "undecodable": s.undecodable or None,
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ const ANSWER_WITHIN = 12_000;
 
 /**
  * What a receive slot shows.
- * @typedef {{mid: string, user: string, source: Source, track: MediaStreamTrack, paused: boolean}} Received
+ * @typedef {{mid: string, user: string, source: Source, track: MediaStreamTrack, paused: boolean, undecodable: string|null}} Received
  * @typedef {{
  *   offer: (sdp: string, sources: Record<string, Source>) => Promise<string>,
  *   received: (slots: Received[]) => void,
@@ -152,10 +152,10 @@ export class Call {
   }
 
   #tell() {
-    this.#wiring.received(this.#slots.flatMap(({ mid, kind, user_id: user, source }) => {
+    this.#wiring.received(this.#slots.flatMap(({ mid, kind, user_id: user, source, undecodable = null }) => {
       const track = this.#incoming.get(mid);
       if (user === null || track === undefined) return [];
-      return [{ mid, user, source: source ?? (kind === "audio" ? "microphone" : "camera"), track, paused: this.#paused.has(mid) }];
+      return [{ mid, user, source: source ?? (kind === "audio" ? "microphone" : "camera"), track, paused: this.#paused.has(mid), undecodable }];
     }));
   }
 

@@ -169,7 +169,8 @@ export class Grid {
       picture,
       sound: of.find((r) => r.source === "microphone")?.track ?? null,
       label: mine ? "You" : person.name,
-      note: here ? (person.state === "connected" && !mine ? "Connecting…" : "") : `${person.name} is not here yet`,
+      note: camera?.undecodable && person.video ? `This browser cannot show ${person.name}’s video (${camera.undecodable})`
+        : here ? (person.state === "connected" && !mine ? "Connecting…" : "") : `${person.name} is not here yet`,
       muted: here && !person.audio,
       paused: camera?.paused ?? false,
       speaking: this.#talking === person.user_id && here,

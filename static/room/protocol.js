@@ -6,7 +6,7 @@
  * @typedef {{seq: number, client_id: string, user_id: string, name: string, text: string, at: string}} ChatLine
  * @typedef {{id: string, start: string, end: string, closes_at: string, title: string}} SessionCard
  * @typedef {"camera"|"microphone"|"screen"} Source
- * @typedef {{mid: string, kind: "audio"|"video", user_id: string|null, source: Source|null}} Slot
+ * @typedef {{mid: string, kind: "audio"|"video", user_id: string|null, source: Source|null, undecodable?: string|null}} Slot
  *
  * @typedef {{type: "welcome", peer_id: string, resumed: boolean, you: Participant, session: SessionCard,
  *   participants: Participant[], chat: ChatLine[], more: boolean, server_time: string}} Welcome

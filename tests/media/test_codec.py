@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media import MediaConfig
+from media import MediaConfig, SlotsChanged
 from media.answer import Plan, plan
 from media.api import Kind
 from media.codec import AV1, CODECS, H264, OPUS, RED, VP8, VP9, ForwardedCodec, ranked, recognise
@@ -221,3 +221,9 @@ async def test_who_cannot_decode_a_picture_is_named(world: World) -> None:
     await world.until(lambda: told() == "vp9")
     await world.until(lambda: world.server.counters().drops.get("codec_not_accepted", 0) > 0)
     assert all(p.payload_type != 98 for p in zoe.rtp)
+
+    def announced() -> list[str]:
+        changes = [e for e in world.all(SlotsChanged) if e.peer_id == "zoe"]
+        return [slot.undecodable for slot in changes[-1].slots if slot.kind == "video"]
+
+    await world.until(lambda: announced() == ["vp9"])

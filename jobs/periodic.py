@@ -11,7 +11,7 @@ from jobs import store
 from jobs.meetings import BOTH, load_meeting
 from jobs.outbox import Drained, drain
 from jobs.runner import Job, run_tick
-from jobs.schedule import EveryMinute, Monthly
+from jobs.schedule import BUSINESS, EveryMinute, Monthly
 from server.attendance import actions as attendance
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
@@ -81,7 +81,15 @@ JOBS: Mapping[str, Job] = {
             bookings.expire_due,
         ),
         # Five minutes after midnight: sessions that ended before it are settled by then.
-        Job("payroll", Monthly(CLOSING_DAY, 0, 5), "close the period and issue payslips", 600, close_payroll),
+        # A missed 26th needs no run of its own: closing looks for every period that has ended.
+        Job(
+            "payroll",
+            Monthly(CLOSING_DAY, 0, 5),
+            "close the period and issue payslips",
+            600,
+            close_payroll,
+            zone=BUSINESS,
+        ),
     )
 }
 

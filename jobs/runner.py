@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from jobs import store
-from jobs.schedule import Schedule
+from jobs.schedule import Missed, Schedule, due_ticks, zone_of
+from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT
 from server.base.errors import Conflict
@@ -19,18 +20,24 @@ log = logger(__name__)
 
 HEARTBEAT = 10.0  # seconds; for people who look at job_runs, the lock is what counts
 RETRY_FAILED = timedelta(minutes=1)
+MOST_ATTEMPTS = 10  # of one tick; then it is left, failed, so that it cannot hold up those after it
 WAIT_FOR_OTHER = 60.0  # seconds somebody at a terminal waits for the same job in a worker
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``run(ctx)`` is idempotent and returns how many rows it touched; ``time_limit`` is in seconds."""
+    """``run(ctx)`` is idempotent and returns how many rows it touched; ``time_limit`` is in seconds.
+
+    The schedule is told in ``zone``, an IANA name or BUSINESS; ``missed`` says what becomes of ticks that nobody ran.
+    """
 
     name: str
     schedule: Schedule
     summary: str
     time_limit: float
     run: Callable[[Context], Awaitable[int]]
+    zone: str = "UTC"
+    missed: Missed = Missed.LATEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,47 @@ class Run:
     error: str | None
 
 
-async def run_tick(ctx: Context, job: Job, scheduled_for: datetime, *, by_hand: bool = False) -> Run | None:
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at a job's schedule did. ``through``: nothing of it is left to do before the next tick."""
+
+    through: bool
+    rows: int = 0
+
+
+async def run_due(ctx: Context, job: Job) -> Round:
+    """Run whatever the job's schedule and its policy for missed ticks ask for now; any number may look at once."""
+    now = ctx.clock.now()
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        progress = await store.progress(conn, job.name, now, MOST_ATTEMPTS)
+    if progress.paused:
+        return Round(through=False)
+    zone = zone_of(job.zone, ctx.settings.timezone)
+    rows = 0
+    for due in due_ticks(job.schedule, zone, job.missed, now, progress.last, progress.unfinished):
+        if due.skipped:
+            async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+                await store.skip_run(conn, job.name, due.tick, now, due.missed)
+            log.warning("tick_skipped", job=job.name, tick=due.tick.isoformat(), missed=due.missed)
+            continue
+        run = await run_tick(ctx, job, due.tick, missed=due.missed)
+        if run is None or run.error is not None:
+            return Round(False, rows)  # somebody else's, or failed: later ticks wait for it
+        rows += run.rows
+    return Round(True, rows)
+
+
+async def run_tick(
+    ctx: Context, job: Job, scheduled_for: datetime, *, by_hand: bool = False, missed: int = 0
+) -> Run | None:
     """Run the tick; None when it is done already or somebody else is at it.
 
     ``by_hand``: repeat a finished tick too (it changes nothing), and wait for another runner.
     Raises ``Conflict("job_running")`` when that one takes longer than WAIT_FOR_OTHER. Faults of the job are in the
-    result.
+    result. A job that makes up for every tick sees a clock that stands at its tick, as ``jobs run NAME --at`` does.
     """
+    made_up = job.missed is Missed.ALL and not by_hand
+    inside = replace(ctx, clock=SteppedClock(scheduled_for)) if made_up else ctx
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         if by_hand:
             try:
@@ -60,11 +101,12 @@ async def run_tick(ctx: Context, job: Job, scheduled_for: datetime, *, by_hand: 
             return None
         try:
             run_id = await store.begin_run(
-                conn, job.name, scheduled_for, ctx.clock.now(), again=by_hand, retry_after=RETRY_FAILED
-            )
+                conn, job.name, scheduled_for, ctx.clock.now(),
+                again=by_hand, retry_after=RETRY_FAILED, missed=missed,
+            )  # fmt: skip
             if run_id is None:
                 return None
-            rows, error = await _guarded(ctx, job, run_id)
+            rows, error = await _guarded(ctx, inside, job, run_id)
             await store.finish_run(conn, run_id, ctx.clock.now(), rows, error)
             return Run(job.name, scheduled_for, rows, error)
         finally:
@@ -72,12 +114,12 @@ async def run_tick(ctx: Context, job: Job, scheduled_for: datetime, *, by_hand: 
                 await store.unlock(conn, job.name)
 
 
-async def _guarded(ctx: Context, job: Job, run_id: UUID) -> tuple[int, str | None]:
+async def _guarded(ctx: Context, inside: Context, job: Job, run_id: UUID) -> tuple[int, str | None]:
     """(rows, error): the job within its time limit and with a beating heart; cancellation passes through."""
     beat = asyncio.create_task(_beat(ctx, run_id), name=f"heartbeat:{job.name}")
     try:
         async with asyncio.timeout(job.time_limit):
-            return await job.run(ctx), None
+            return await job.run(inside), None
     except TimeoutError:
         log.error("job_timed_out", job=job.name, time_limit=job.time_limit)  # noqa: TRY400 - the trace says nothing
         return 0, f"took longer than {job.time_limit:g} s"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -25,8 +28,36 @@ class EveryMinute:
 
 
 @dataclass(frozen=True, slots=True)
+class Daily:
+    """Once a day at a wall time of the zone. A time that a day skips (spring) comes an hour later there, one that a
+    day has twice (autumn) is its first."""
+
+    hour: int
+    minute: int
+
+    @property
+    def text(self) -> str:
+        return f"daily at {self.hour:02}:{self.minute:02}"
+
+    def latest(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The last tick that is not after ``now``, in UTC."""
+        today = now.astimezone(zone).date()
+        tick = self._on(today, zone)
+        return tick if tick <= now else self._on(today - timedelta(days=1), zone)
+
+    def next(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The first tick after ``now``, in UTC."""
+        today = now.astimezone(zone).date()
+        tick = self._on(today, zone)
+        return tick if tick > now else self._on(today + timedelta(days=1), zone)
+
+    def _on(self, day: date, zone: ZoneInfo) -> datetime:
+        return datetime.combine(day, time(self.hour, self.minute), zone).astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
 class Monthly:
-    """Once a month at a wall time of the business zone. ``day`` exists in every month."""
+    """Once a month at a wall time of the zone. ``day`` exists in every month."""
 
     day: int
     hour: int
@@ -60,4 +91,65 @@ class Monthly:
         return datetime(year, month, self.day, self.hour, self.minute, tzinfo=zone).astimezone(UTC)
 
 
-Schedule: TypeAlias = EveryMinute | Monthly
+Schedule: TypeAlias = EveryMinute | Daily | Monthly
+
+BUSINESS = "business"  # stands for the zone of VISAVIS_TIMEZONE, which payroll and exports count in
+
+
+class Missed(StrEnum):
+    """What becomes of the ticks that nobody was there to run."""
+
+    ALL = "all"  # each is made up for, oldest first, as if the clock stood at it
+    LATEST = "latest"  # only the last one: the job looks at what is due, not at the tick
+    SKIP = "skip"  # none, once it is later than SKIP_AFTER: what was missed is of no use any more
+
+
+SKIP_AFTER = timedelta(minutes=1)
+MOST_MADE_UP = 400  # ticks: a daily job that was away for a year; of more, the latest
+MOST_COUNTED = 10_000  # missed ticks: a week of minutes; more are not counted
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tick to run, or to note as skipped; ``missed`` earlier ones are passed over by it."""
+
+    tick: datetime
+    skipped: bool = False
+    missed: int = 0
+
+
+def zone_of(name: str, business: ZoneInfo) -> ZoneInfo:
+    """The zone a schedule is told in."""
+    return business if name == BUSINESS else ZoneInfo(name)
+
+
+def due_ticks(
+    schedule: Schedule,
+    zone: ZoneInfo,
+    missed: Missed,
+    now: datetime,
+    last: datetime | None,
+    unfinished: Collection[datetime],
+) -> list[Due]:
+    """What there is to do at ``now``, oldest first, when ``last`` was the last tick begun and ``unfinished`` ones may
+    be tried again. A job that never ran has missed nothing: it begins with the latest tick."""
+    latest = schedule.latest(now, zone)
+    new: deque[datetime] = deque(maxlen=MOST_MADE_UP)
+    passed = 0
+    if last is None or latest > last:
+        tick = latest if last is None else schedule.next(last, zone)
+        while tick < latest and passed < MOST_COUNTED:
+            new.append(tick)
+            passed += 1
+            tick = schedule.next(tick, zone)
+        new.append(latest)
+    match missed:
+        case Missed.ALL:
+            return [Due(tick) for tick in sorted({*unfinished, *new})]
+        case Missed.LATEST:
+            return [Due(latest, missed=passed)] if new or latest in unfinished else []
+        case Missed.SKIP:
+            late = now - latest > SKIP_AFTER
+            if new:
+                return [Due(latest, skipped=late, missed=passed)]
+            return [Due(latest)] if latest in unfinished and not late else []

@@ -33,22 +33,89 @@ async def unlock(conn: Conn, job: str) -> None:
 
 
 async def begin_run(
-    conn: Conn, job: str, scheduled_for: datetime, now: datetime, *, again: bool, retry_after: timedelta
+    conn: Conn,
+    job: str,
+    scheduled_for: datetime,
+    now: datetime,
+    *,
+    again: bool,
+    retry_after: timedelta,
+    missed: int = 0,
 ) -> UUID | None:
     """Open the run of that tick; None when it was finished before and is not to be done ``again``.
 
     An unfinished run found here belongs to a dead process (we hold the job's lock) and is taken over. A failed one is
-    repeated after ``retry_after``.
+    repeated after ``retry_after``. ``again`` marks it as run by hand; such a run is no tick of the schedule, which runs
+    it (again) when its own tick is that instant.
     """
     run_id: UUID | None = await conn.fetchval(
-        "INSERT INTO job_runs AS r (id, job, scheduled_for, started_at, heartbeat_at) VALUES ($1, $2, $3, $4, $4)"
+        "INSERT INTO job_runs AS r (id, job, scheduled_for, started_at, heartbeat_at, by_hand, missed_ticks)"
+        " VALUES ($1, $2, $3, $4, $4, $5, $7)"
         " ON CONFLICT (job, scheduled_for) DO UPDATE SET started_at = $4, heartbeat_at = $4, finished_at = NULL,"
-        " result = NULL, error = NULL"
-        " WHERE $5 OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
+        " result = NULL, error = NULL, by_hand = r.by_hand AND $5, attempts = r.attempts + 1"
+        " WHERE $5 OR r.by_hand OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
         " RETURNING id",
-        new_id(), job, scheduled_for, now, again, now - retry_after,
+        new_id(), job, scheduled_for, now, again, now - retry_after, missed,
     )  # fmt: skip
     return run_id
+
+
+async def skip_run(conn: Conn, job: str, scheduled_for: datetime, now: datetime, missed: int) -> None:
+    """Note that the tick came too late to be of use, and how many before it were passed over."""
+    await conn.execute(
+        "INSERT INTO job_runs (id, job, scheduled_for, started_at, heartbeat_at, finished_at, result, missed_ticks)"
+        " VALUES ($1, $2, $3, $4, $4, $4, 'skipped', $5) ON CONFLICT (job, scheduled_for) DO NOTHING",
+        new_id(), job, scheduled_for, now, missed,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job's schedule has come: its last tick begun, and those to be tried again, oldest first."""
+
+    last: datetime | None
+    unfinished: list[datetime]
+    paused: bool
+
+
+async def progress(conn: Conn, job: str, now: datetime, most_attempts: int) -> Progress:
+    """``now`` leaves out ticks of another time (somebody's clock was ahead)."""
+    row = await conn.fetchrow(
+        "SELECT (SELECT max(scheduled_for) FROM job_runs WHERE job = $1 AND scheduled_for <= $2 AND NOT by_hand)"
+        ' AS "last",'
+        " ARRAY(SELECT scheduled_for FROM job_runs WHERE job = $1 AND scheduled_for <= $2 AND NOT by_hand"
+        " AND result IS DISTINCT FROM 'ok' AND result IS DISTINCT FROM 'skipped' AND attempts < $3"
+        " ORDER BY scheduled_for DESC LIMIT 400) AS unfinished,"
+        " EXISTS (SELECT FROM job_pauses WHERE job = $1) AS paused",
+        job, now, most_attempts,
+    )  # fmt: skip
+    assert row is not None  # noqa: S101 - a select without FROM always returns a row
+    return Progress(row["last"], sorted(row["unfinished"]), row["paused"])
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The latest run of a job, as people see it; ``result`` None while it runs."""
+
+    job: str
+    scheduled_for: datetime
+    started_at: datetime
+    finished_at: datetime | None
+    result: str | None
+    rows_touched: int
+    error: str | None
+    lateness_seconds: float
+    missed_ticks: int
+    attempts: int
+
+
+async def last_runs(conn: Conn) -> dict[str, LastRun]:
+    """Of each job the run that was started last."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (job) job, scheduled_for, started_at, finished_at, result, rows_touched, error,"
+        " lateness_seconds, missed_ticks, attempts FROM job_runs ORDER BY job, started_at DESC, scheduled_for DESC"
+    )
+    return {row["job"]: LastRun(**row) for row in rows}
 
 
 async def heartbeat(conn: Conn, run_id: UUID, now: datetime) -> None:
@@ -64,6 +131,12 @@ async def finish_run(conn: Conn, run_id: UUID, now: datetime, rows: int, error: 
     )  # fmt: skip
 
 
+async def paused_jobs(conn: Conn) -> dict[str, datetime]:
+    """Job -> since when."""
+    rows = await conn.fetch("SELECT job, paused_at FROM job_pauses")
+    return {row["job"]: row["paused_at"] for row in rows}
+
+
 @dataclass(frozen=True, slots=True)
 class JobFigures:
     """What `/metrics` tells of a job: runs by result, seconds they took in all, lateness of the last one in seconds."""
@@ -71,6 +144,7 @@ class JobFigures:
     job: str
     ok: int
     failed: int
+    skipped: int
     seconds: float
     last_lateness: float
 
@@ -81,8 +155,9 @@ async def figures(conn: Conn) -> list[JobFigures]:
         "SELECT DISTINCT ON (job) job,"
         " count(*) FILTER (WHERE result = 'ok') OVER w AS ok,"
         " count(*) FILTER (WHERE result = 'failed') OVER w AS failed,"
+        " count(*) FILTER (WHERE result = 'skipped') OVER w AS skipped,"
         " coalesce(sum(extract(epoch FROM finished_at - started_at)) OVER w, 0)::float8 AS seconds,"
-        " greatest(0, extract(epoch FROM started_at - scheduled_for))::float8 AS last_lateness"
+        " lateness_seconds AS last_lateness"
         " FROM job_runs WHERE finished_at IS NOT NULL WINDOW w AS (PARTITION BY job)"
         " ORDER BY job, scheduled_for DESC"
     )

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from jobs.outbox import drain
 from jobs.periodic import JOBS
-from jobs.runner import Job, run_tick
+from jobs.runner import Job, run_due
+from jobs.schedule import zone_of
 from server.base.clock import Clock, SystemClock
 from server.base.context import Context
 from server.base.db import create_pool
@@ -116,16 +117,16 @@ class Worker:
 
         async def once() -> None:
             nonlocal done
-            zone = self._ctx.settings.timezone
+            zone = zone_of(job.zone, self._ctx.settings.timezone)
             tick = job.schedule.latest(self._ctx.clock.now(), zone)
             if tick == done:
                 return
-            run = await run_tick(self._ctx, job, tick)
-            if run is None or run.error is None:
-                done = tick if run is not None else done
-                if run is not None and run.rows:
-                    self._facts.ring()
-                    self._mails.ring()
+            did = await run_due(self._ctx, job)
+            if did.through:
+                done = tick
+            if did.rows:
+                self._facts.ring()
+                self._mails.ring()
 
         await self._loop(job.name, self._ticks[job.name], TICK_LOOK, once)
 

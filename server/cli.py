@@ -134,12 +134,12 @@ async def _migrate(settings: Settings, check: bool) -> int:
     return 1 if check and names else 0
 
 
-def _list_jobs() -> int:
-    from jobs.periodic import JOBS
+async def _list_jobs(settings: Settings) -> int:
+    from jobs.board import overview, table
 
-    width = max(len(name) for name in JOBS)
-    for name, job in JOBS.items():
-        print(f"{name:{width}}  {job.schedule.text:28}  {job.summary}")
+    async with _context(settings) as ctx:
+        for line in table(await overview(ctx)):
+            print(line)
     return 0
 
 
@@ -214,8 +214,6 @@ def _carry_out(words: argparse.Namespace) -> int:
         from loadtest.__main__ import main as loadtest
 
         return loadtest(words.words)
-    if words.command == "jobs" and words.verb == "list":
-        return _list_jobs()
     if words.command == "up":
         from server.supervisor import up
 
@@ -246,6 +244,8 @@ def _carry_out(words: argparse.Namespace) -> int:
         match words.command, getattr(words, "verb", None):
             case "migrate", _:
                 return await _migrate(settings, words.check)
+            case "jobs", "list":
+                return await _list_jobs(settings)
             case "jobs", "run":
                 return await _run_job(settings, words.name, words.at)
             case "demo", "session":

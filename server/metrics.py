@@ -192,6 +192,7 @@ def _of_stored(stored: Stored | None) -> Iterator[Metric]:
     for job in stored.jobs if stored else ():
         runs.add_metric((job.job, "ok"), job.ok)
         runs.add_metric((job.job, "failed"), job.failed)
+        runs.add_metric((job.job, "skipped"), job.skipped)
         seconds.add_metric((job.job,), count_value=job.ok + job.failed, sum_value=job.seconds)
         lateness.add_metric((job.job,), job.last_lateness)
     yield runs

@@ -38,7 +38,10 @@ async def test_a_session_its_jobs_and_its_story(pool: Pool, environ: dict[str, s
     assert told[:3] == ["booked", "held", "approved"]
     assert told.count("reminded") == 2 and told.count("mailed") == 2
     code, said = await visavis(environ, "jobs", "list")
-    assert [line.split()[0] for line in said.splitlines()] == [
+    heading, *jobs = said.splitlines()
+    assert heading.split() == ["job", "schedule", "zone", "missed", "last", "run", "next", "run", "does"]
+    assert "Z ok" in jobs[0] and jobs[0].split()[3:5] == ["UTC", "latest"]
+    assert [line.split()[0] for line in jobs] == [
         "reminders",
         "session_status",
         "no_show",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from jobs import runner, store
-from jobs.runner import RETRY_FAILED, Job, run_tick
-from jobs.schedule import EveryMinute
+from jobs.runner import MOST_ATTEMPTS, RETRY_FAILED, Job, run_due, run_tick
+from jobs.schedule import BUSINESS, Daily, EveryMinute, Missed
 from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Pool
 from server.base.errors import Conflict
+from server.base.ids import new_id
 from server.settings import Settings
 
 
@@ -119,3 +122,105 @@ async def test_figures_come_from_the_table(ctx: Context, clock: SteppedClock) ->
         [figures] = await store.figures(conn)
     assert (figures.job, figures.ok, figures.failed) == ("sample", 1, 1)
     assert (figures.seconds, figures.last_lateness) == (2.0, 2.0)
+
+
+DOWN_AT = datetime(2026, 3, 28, 1, 30, tzinfo=UTC)  # 02:30 in Berlin, the night before the clock goes forward
+
+
+async def ticks_of(ctx: Context) -> list[tuple[datetime, str, int, float]]:
+    rows = await ctx.pool.fetch(
+        "SELECT scheduled_for, result, missed_ticks, lateness_seconds FROM job_runs ORDER BY scheduled_for"
+    )
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("missed", Missed)
+async def test_workers_are_down_for_a_day_across_a_change_of_the_clock(
+    pool: Pool, clock: SteppedClock, settings: Settings, missed: Missed
+) -> None:
+    ctx = Context(pool, clock, replace(settings, timezone=ZoneInfo("Europe/Berlin")))
+    seen: list[datetime] = []
+
+    async def note(inside: Context) -> int:
+        seen.append(inside.clock.now())
+        return 1
+
+    daily = Job("sample", Daily(2, 30), "a sample", 5, note, zone=BUSINESS, missed=missed)
+    clock.set(DOWN_AT)
+    assert (await run_due(ctx, daily)).through
+    seen.clear()
+    spring = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)  # 02:30 does not exist: it is 03:30
+    after = datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+    back = clock.step(timedelta(days=2))
+    assert (await run_due(ctx, daily)).through
+    found = (await ticks_of(ctx))[1:]
+    match missed:
+        case Missed.ALL:
+            assert seen == [spring, after]  # the clock stood at the tick
+            assert found == [
+                (spring, "ok", 0, (back - spring).total_seconds()),
+                (after, "ok", 0, (back - after).total_seconds()),
+            ]
+        case Missed.LATEST:
+            assert seen == [back]
+            assert found == [(after, "ok", 1, (back - after).total_seconds())]
+        case Missed.SKIP:
+            assert seen == []
+            assert found == [(after, "skipped", 1, (back - after).total_seconds())]
+    again = await run_due(ctx, daily)
+    assert again.through and again.rows == 0
+
+
+async def test_a_minutes_job_down_for_a_day_says_how_many_ticks_it_missed(
+    ctx: Context, clock: SteppedClock
+) -> None:
+    await run_due(ctx, job(three))
+    clock.step(timedelta(days=1))
+    rounds = await asyncio.gather(*(run_due(ctx, job(three)) for _ in range(5)))
+    assert sum(round.rows for round in rounds) == 3
+    assert [missed for _, _, missed, _ in await ticks_of(ctx)] == [0, 1439]
+
+
+async def test_a_tick_that_never_succeeds_holds_up_the_next_ones_only_for_a_while(
+    ctx: Context, clock: SteppedClock
+) -> None:
+    start = clock.now()
+
+    async def poisoned(inside: Context) -> int:
+        if inside.clock.now() == start + timedelta(minutes=1):
+            raise RuntimeError("no luck")
+        return 1
+
+    every = Job("sample", EveryMinute(), "a sample", 5, poisoned, missed=Missed.ALL)
+    await run_due(ctx, every)
+    clock.step(timedelta(minutes=3))
+    for _ in range(MOST_ATTEMPTS):
+        assert not (await run_due(ctx, every)).through
+        clock.step(RETRY_FAILED)
+    assert (await run_due(ctx, every)).through
+    results = [result for _, result, _, _ in await ticks_of(ctx)]
+    assert results[:2] == ["ok", "failed"]
+    assert len(results) == 4 + MOST_ATTEMPTS and set(results[2:]) == {"ok"}
+
+
+async def test_a_run_by_hand_is_no_tick_of_the_schedule(ctx: Context, clock: SteppedClock) -> None:
+    """Somebody replays next week; the schedule neither believes that week done nor today's tick missed."""
+    every = job(three)
+    await run_due(ctx, every)
+    clock.step(timedelta(seconds=30))
+    await run_tick(ctx, every, clock.now(), by_hand=True)
+    await run_tick(ctx, every, clock.now() + timedelta(days=7), by_hand=True)
+    clock.step(timedelta(minutes=2))
+    assert (await run_due(ctx, every)).rows == 3
+    assert [missed for _, _, missed, _ in await ticks_of(ctx)] == [0, 0, 1, 0]
+
+
+async def test_a_paused_job_does_not_run(ctx: Context, clock: SteppedClock) -> None:
+    await ctx.pool.execute(
+        "INSERT INTO users (id, email, password_hash, name, role, timezone, created_at)"
+        " VALUES ($1, 'a@example.org', 'x', 'A', 'admin', 'UTC', $2)", new_id(), clock.now(),
+    )  # fmt: skip
+    await ctx.pool.execute("INSERT INTO job_pauses SELECT 'sample', now(), id FROM users")
+    assert not (await run_due(ctx, job(three))).through
+    await ctx.pool.execute("DELETE FROM job_pauses")
+    assert (await run_due(ctx, job(three))).rows == 3

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.schedule import EveryMinute, Monthly, Schedule
+from jobs.schedule import Daily, Due, EveryMinute, Missed, Monthly, Schedule, due_ticks
 
 SCHEDULES = st.one_of(
     st.just(EveryMinute()),
+    st.builds(Daily, st.integers(0, 23), st.integers(0, 59)),
     st.builds(Monthly, st.integers(1, 28), st.integers(0, 23), st.integers(0, 59)),
 )
 ZONES = st.sampled_from(
@@ -49,3 +50,50 @@ def test_the_26th_is_the_zones_own() -> None:
 def test_not_every_month_has_a_31st() -> None:
     with pytest.raises(ValueError, match="every month"):
         Monthly(31, 0, 0)
+
+
+BERLIN = ZoneInfo("Europe/Berlin")  # 2026: forward on 29 March at 02:00, back on 25 October at 03:00
+
+
+def test_a_daily_time_holds_across_the_changes_of_the_clock() -> None:
+    """02:30 does not exist on 29 March and exists twice on 25 October: one tick a day all the same."""
+    daily = Daily(2, 30)
+    tick = datetime(2026, 3, 28, 1, 30, tzinfo=UTC)
+    assert daily.next(tick, BERLIN) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert daily.next(datetime(2026, 3, 29, 1, 30, tzinfo=UTC), BERLIN) == datetime(
+        2026, 3, 30, 0, 30, tzinfo=UTC
+    )
+    assert daily.next(datetime(2026, 10, 24, 12, tzinfo=UTC), BERLIN) == datetime(
+        2026, 10, 25, 0, 30, tzinfo=UTC
+    )
+    assert daily.next(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), BERLIN) == datetime(
+        2026, 10, 26, 1, 30, tzinfo=UTC
+    )
+
+
+@given(SCHEDULES, ZONES, INSTANTS, st.integers(0, 3000), st.sets(st.integers(0, 40), max_size=5))
+def test_every_tick_of_an_outage_is_accounted_for(
+    schedule: Schedule, zone: ZoneInfo, last: datetime, minutes: int, failed: set[int]
+) -> None:
+    last = schedule.latest(last, zone)
+    now = last + timedelta(minutes=minutes)
+    between = []
+    tick = schedule.next(last, zone)
+    while tick <= now:
+        between.append(tick)
+        tick = schedule.next(tick, zone)
+    [*_, latest] = [last, *between]
+    unfinished = {last - timedelta(days=n) for n in failed}
+    every = due_ticks(schedule, zone, Missed.ALL, now, last, unfinished)
+    assert [due.tick for due in every] == sorted({*unfinished, *between[-400:]})
+    one = due_ticks(schedule, zone, Missed.LATEST, now, last, ())
+    assert one == ([Due(latest, missed=len(between) - 1)] if between else [])
+    late = now - latest > timedelta(minutes=1)
+    skip = due_ticks(schedule, zone, Missed.SKIP, now, last, ())
+    assert skip == ([Due(latest, skipped=late, missed=len(between) - 1)] if between else [])
+
+
+def test_a_job_that_never_ran_has_missed_nothing() -> None:
+    now = datetime(2026, 3, 28, 1, 30, tzinfo=UTC)
+    for missed in Missed:
+        assert due_ticks(EveryMinute(), BERLIN, missed, now, None, ()) == [Due(now)]

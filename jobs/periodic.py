@@ -18,7 +18,7 @@ from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import NotFound
 from server.booking import actions as bookings
 from server.booking.model import Status
-from server.integrations.mail import DevInbox, Mailer
+from server.integrations.channels import Channels
 from server.notifications.actions import deliver_due
 from server.notifications.model import Delivery, Kind
 from server.payroll import actions as payroll
@@ -121,7 +121,7 @@ class JobReport:
         return f"{done}, {self.delivery.dead} mails refused" if self.delivery.dead else done
 
 
-async def run_job(ctx: Context, mailer: Mailer | DevInbox | None, name: str, at: datetime) -> JobReport:
+async def run_job(ctx: Context, channels: Channels, name: str, at: datetime) -> JobReport:
     """Run a job once, by hand, at ``at`` (which ``ctx.clock`` tells too), and what follows from it: reactions, mails.
 
     Waits for the same job in a worker. Running it twice changes nothing more. Raises ``NotFound("unknown_job")``, and
@@ -132,6 +132,6 @@ async def run_job(ctx: Context, mailer: Mailer | DevInbox | None, name: str, at:
         raise NotFound("unknown_job", f"No job is called {name!r}. There are: {', '.join(JOBS)}.")
     run = await run_tick(ctx, job, at, by_hand=True)
     drained = await drain(ctx)
-    delivery = await deliver_due(ctx, mailer)
+    delivery = await deliver_due(ctx, channels)
     rows, error = (run.rows, run.error) if run else (0, None)
     return JobReport(name, at, rows, error, drained, delivery)

@@ -22,7 +22,7 @@ from server.base.clock import Clock, SystemClock
 from server.base.context import Context
 from server.base.db import create_pool
 from server.base.log import configure, logger
-from server.integrations.mail import DevInbox, Mailer, make_mailer
+from server.integrations.channels import Channels, make_channels
 from server.integrations.wake import QUEUE, REACT, arq_redis, from_json, to_json
 from server.notifications.actions import deliver_due
 from server.settings import Settings
@@ -63,11 +63,11 @@ class Worker:
     wiped at any time; then the loops look for themselves every SWEEP seconds.
     """
 
-    def __init__(self, ctx: Context, mailer: Mailer | DevInbox | None, redis_url: str | None) -> None:
+    def __init__(self, ctx: Context, channels: Channels, redis_url: str | None) -> None:
         self._facts, self._mails, self._ticks = Bell(), Bell(), {name: Bell() for name in JOBS}
         # Facts that this process records itself need no Redis to be noticed here.
         self._ctx = Context(ctx.pool, ctx.clock, ctx.settings, self._facts.ring)
-        self._mailer = mailer
+        self._channels = channels
         self._redis_url = redis_url
         self._stopping = asyncio.Event()
 
@@ -107,7 +107,7 @@ class Worker:
     async def _deliver(self) -> None:
         # A few at a time, so that stopping need not wait for a long queue.
         while not self._stopping.is_set():
-            delivery = await deliver_due(self._ctx, self._mailer, limit=20)
+            delivery = await deliver_due(self._ctx, self._channels, limit=20)
             if delivery.sent == 0:
                 break
 
@@ -203,7 +203,7 @@ async def serve_jobs(settings: Settings, clock: Clock | None = None) -> None:
     pool = await create_pool(settings.database_url, max_size=POOL_SIZE)
     try:
         ctx = Context(pool, clock or SystemClock(), settings)
-        worker = Worker(ctx, make_mailer(ctx), settings.redis_url or None)
+        worker = Worker(ctx, make_channels(settings), settings.redis_url or None)
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, worker.stop)

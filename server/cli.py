@@ -145,12 +145,12 @@ async def _list_jobs(settings: Settings) -> int:
 
 async def _run_job(settings: Settings, name: str, at: datetime | None) -> int:
     from jobs.periodic import JOBS, run_job
-    from server.integrations.mail import make_mailer
+    from server.integrations.channels import make_channels
 
     if name not in JOBS:
         raise CommandFailed(f"No job is called {name!r}. There are: {', '.join(JOBS)}.")
     async with _context(settings, at) as ctx:
-        report = await run_job(ctx, make_mailer(ctx), name, ctx.clock.now())
+        report = await run_job(ctx, make_channels(settings), name, ctx.clock.now())
     print(report.text)
     return 0 if report.ok else 1
 

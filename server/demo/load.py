@@ -24,7 +24,7 @@ from server.chat import actions as chat
 from server.demo import store
 from server.demo.people import ADMIN, HOURS, MENTEES, MENTOR, MENTORS, PASSWORD, THE_MENTOR, DemoMentor
 from server.demo.session import arrange
-from server.integrations.mail import DevInbox
+from server.integrations.channels import Channels
 from server.ledger import actions as ledger
 from server.notifications.actions import deliver_due
 from server.payroll.model import spans_to_close
@@ -148,7 +148,7 @@ class _Loader:
     async def _react(self) -> None:
         """The worker's part; demo mails never leave, whatever is configured."""
         await drain(self.ctx)
-        await deliver_due(self.ctx, DevInbox())
+        await deliver_due(self.ctx, Channels(inbox=True))
 
     async def _people(self) -> None:
         await self._person(ADMIN, "Robin Admin", Role.ADMIN, self.ctx.settings.timezone.key or "UTC")

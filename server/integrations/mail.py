@@ -1,60 +1,19 @@
-"""Outgoing mail: one message over real SMTP, and the three ways in which it can fail to leave."""
+"""Outgoing mail: one message over real SMTP."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
-from typing import Protocol
-from uuid import UUID
+from typing import Final
 
 import aiosmtplib
 
-from server.base.context import Context
-from server.settings import Smtp, SmtpSecurity
+from server.integrations.channel import Deferred, Message, NotSent, Rate, Refused, Unavailable
+from server.settings import Settings, Smtp, SmtpSecurity
 
 SMTP_TIMEOUT = 10.0  # seconds for each command; a provider that needs longer is treated as down
-
-
-class MailError(Exception):
-    """The message has not left."""
-
-
-class MailRefused(MailError):
-    """The server will never take this message (5xx): do not try again."""
-
-
-class MailDeferred(MailError):
-    """The server wants this message later (4xx): other messages may pass."""
-
-
-class MailUnavailable(MailError):
-    """No conversation with the server was possible: no message will pass for now."""
-
-
-@dataclass(frozen=True, slots=True)
-class MailMessage:
-    """``id`` makes the Message-ID, the same for every try, so that a receiver can tell a repetition."""
-
-    id: UUID
-    to: str
-    subject: str
-    text: str
-    calendar: str | None
-    date: datetime
-
-
-class Mailer(Protocol):
-    """Hands a message over. Returning means that the server has taken responsibility (RFC 5321 section 6.1)."""
-
-    async def send(self, message: MailMessage) -> None:
-        """Raises `MailRefused`, `MailDeferred` or `MailUnavailable`."""
-
-
-@dataclass(frozen=True, slots=True)
-class DevInbox:
-    """No provider is configured: what would have left stays in the database, written with the message's state."""
+# One conversation at a time for each worker is what limits mail; this only keeps a flood from a provider's door.
+RATE: Final = Rate(per_second=500, burst=1000)
 
 
 def calendar_method(calendar: str) -> str:
@@ -69,7 +28,7 @@ def domain_of(mail_from: str) -> str:
     return parseaddr(mail_from)[1].rpartition("@")[2]
 
 
-def compose(message: MailMessage, mail_from: str) -> EmailMessage:
+def compose(message: Message, mail_from: str) -> EmailMessage:
     """The message as RFC 5322 text with the calendar attached."""
     mime = EmailMessage()
     mime["From"] = mail_from
@@ -78,6 +37,9 @@ def compose(message: MailMessage, mail_from: str) -> EmailMessage:
     mime["Date"] = format_datetime(message.date)
     mime["Message-ID"] = f"<{message.id}@{domain_of(mail_from)}>"
     mime["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies, please
+    if message.unsubscribe_url is not None:
+        mime["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
+        mime["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058
     mime.set_content(message.text)
     if message.calendar is not None:
         mime.add_attachment(
@@ -97,7 +59,12 @@ class SmtpMailer:
         self._mail_from = mail_from
         self._domain = domain_of(mail_from)
 
-    async def send(self, message: MailMessage) -> None:
+    @property
+    def rate(self) -> Rate:
+        return RATE
+
+    async def send(self, message: Message) -> str:
+        """The Message-ID, which stays the same for every try: SMTP has no receipt of its own."""
         smtp = self._smtp
         tls = smtp.security is SmtpSecurity.TLS
         try:
@@ -113,32 +80,30 @@ class SmtpMailer:
                 timeout=SMTP_TIMEOUT,
                 local_hostname=self._domain,  # else a DNS question, asked while the loop waits
             )
+            return str(mime["Message-ID"])
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             raise _by_code(min(codes, default=550), str(error)) from error
         except aiosmtplib.SMTPAuthenticationError as error:
-            raise MailUnavailable(f"the mail server does not know us: {error}") from error
+            raise Unavailable(f"the mail server does not know us: {error}") from error
         except aiosmtplib.SMTPNotSupported as error:
-            raise MailRefused(str(error)) from error
+            raise Refused(str(error)) from error
         except aiosmtplib.SMTPConnectResponseError as error:
-            raise MailUnavailable(str(error)) from error
+            raise Unavailable(str(error)) from error
         except aiosmtplib.SMTPResponseException as error:
             raise _by_code(error.code, str(error)) from error
         except (aiosmtplib.SMTPException, OSError) as error:
-            raise MailUnavailable(f"{type(error).__name__}: {error}") from error
+            raise Unavailable(f"{type(error).__name__}: {error}") from error
         except ValueError as error:  # an address or header that no message can carry
-            raise MailRefused(str(error)) from error
+            raise Refused(str(error)) from error
 
 
-def _by_code(code: int, text: str) -> MailError:
+def _by_code(code: int, text: str) -> NotSent:
     if code == 421:  # "service not available, closing transmission channel"
-        return MailUnavailable(text)
-    return MailRefused(text) if code >= 500 else MailDeferred(text)
+        return Unavailable(text)
+    return Refused(text) if code >= 500 else Deferred(text)
 
 
-def make_mailer(ctx: Context) -> Mailer | DevInbox | None:
-    """SMTP where it is configured, else the development inbox in demo mode, else None: messages wait for a server."""
-    settings = ctx.settings
-    if settings.smtp is not None:
-        return SmtpMailer(settings.smtp, settings.mail_from)
-    return DevInbox() if settings.demo else None
+def channel(settings: Settings) -> SmtpMailer | None:
+    """SMTP where VISAVIS_SMTP_URL is set."""
+    return SmtpMailer(settings.smtp, settings.mail_from) if settings.smtp is not None else None

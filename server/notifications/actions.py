@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,9 @@ from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import FieldError, Invalid
 from server.base.log import logger
-from server.integrations.mail import DevInbox, Mailer, MailMessage, MailRefused, MailUnavailable
+from server.integrations.channel import Message, NotSent, Refused, Unavailable
+from server.integrations.channels import Channels
+from server.integrations.provider import Provider
 from server.notifications import store
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import (
@@ -125,43 +128,51 @@ async def tell_in(
     )
 
 
-async def deliver_due(ctx: Context, mailer: Mailer | DevInbox | None, limit: int = 1000) -> Delivery:
+async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000) -> Delivery:
     """Deliver up to ``limit`` messages that are due, oldest first, and say what became of them.
 
-    Into the development inbox: in the same transaction as the state, so exactly once. By SMTP: the attempt is
+    Into the development inbox: in the same transaction as the state, so exactly once. By a provider: the attempt is
     committed as ``sending`` first, under a lock that the sender's connection holds while we talk. A sender that dies
-    loses the lock and the next one repeats the message under the same Message-ID. One window therefore remains in
-    which a message leaves twice: the server has answered 250 (or its answer got lost), and our process or the
-    database dies before ``sent`` is committed. SMTP offers nothing to close it (RFC 1047).
+    loses the lock and the next one repeats the message under the same id. One window therefore remains in which a
+    message leaves twice: the provider has said yes (or its answer got lost), and our process or the database dies
+    before ``sent`` is committed. SMTP offers nothing to close it (RFC 1047), nor do the others.
 
-    A server that is down ends the round: the others would only wait for the same timeout. Without any mailer the
-    messages wait.
+    A provider that is down ends its channel's round: the others of it would only wait for the same timeout. One that
+    has had enough for now (its rate, its Retry-After, its breaker) is not asked. What has no provider waits.
     """
-    if mailer is None:
-        return Delivery()
-    if isinstance(mailer, DevInbox):
-        return await _into_inbox(ctx, limit)
-    sent = postponed = dead = 0
+    sent = await _into_inbox(ctx, channels, limit) if channels.inbox else 0
+    postponed = dead = 0
+    down: set[str] = set()
     while sent + postponed + dead < limit:
-        match await _send_next(ctx, mailer):
+        ready = channels.ready(ctx.clock.now()) - down
+        if not ready:
+            break
+        match await _send_next(ctx, channels, sorted(ready)):
             case "sent":
                 sent += 1
             case "dead":
                 dead += 1
             case "postponed":
                 postponed += 1
-            case "provider_down":
+            case Down(name):
                 postponed += 1
-                break
+                down.add(name)
             case _:
                 break
     return Delivery(sent, postponed, dead)
 
 
-async def _into_inbox(ctx: Context, limit: int) -> Delivery:
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The channel's provider takes nothing for now."""
+
+    channel: str
+
+
+async def _into_inbox(ctx: Context, channels: Channels, limit: int) -> int:
     async def work(conn: Conn) -> int:
         now = ctx.clock.now()
-        due = await store.lock_due(conn, now, min(BATCH, limit))
+        due = await store.lock_due(conn, now, min(BATCH, limit), beyond=list(channels.providers))
         for message in due:
             await store.mark_sending(conn, message.id, now)
             await store.into_inbox(conn, message.id, now)
@@ -174,44 +185,62 @@ async def _into_inbox(ctx: Context, limit: int) -> Delivery:
         sent += count
         if count == 0:
             break
-    return Delivery(sent=sent)
+    return sent
 
 
-async def _send_next(ctx: Context, mailer: Mailer) -> str | None:
-    """Send the next message that is due and say what became of it; None when there is none.
+async def _send_next(ctx: Context, channels: Channels, ready: Sequence[str]) -> str | Down | None:
+    """Send the next message that is due by one of these channels and say what became of it; None when there is none.
 
     One connection throughout: it holds the lease.
     """
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         async with conn.transaction():
-            message = await store.claim(conn, ctx.clock.now())
+            message = await store.claim(conn, ctx.clock.now(), ready)
             if message is None:
                 return None
             attempts = await store.mark_sending(conn, message.id, ctx.clock.now())
         try:
-            return await _send(conn, ctx, mailer, message, attempts)
+            return await _send(conn, ctx, channels.providers[message.channel], message, attempts)
         finally:
             if not conn.is_closed():
                 await store.let_go(conn, message.id)
 
 
-async def _send(conn: Conn, ctx: Context, mailer: Mailer, message: Outgoing, attempts: int) -> str:
+async def _send(
+    conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing, attempts: int
+) -> str | Down:
     now = ctx.clock.now()
+    message = Message(
+        id=outgoing.id,
+        to=outgoing.address,
+        subject=outgoing.subject,
+        text=outgoing.body,
+        calendar=outgoing.calendar,
+        date=now,
+        kind=outgoing.kind,
+        buttons=outgoing.buttons,
+        unsubscribe_url=outgoing.unsubscribe_url,
+    )
     try:
-        await mailer.send(
-            MailMessage(message.id, message.address, message.subject, message.body, message.calendar, now)
-        )
+        provider_message_id = await provider.send(message, now)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with this message must not stop the others
-        log.warning("mail_not_sent", notification_id=str(message.id), attempts=attempts, error=repr(error))
-        down = isinstance(error, MailUnavailable)
+        log.warning(
+            "message_not_sent",
+            notification_id=str(message.id),
+            channel=outgoing.channel,
+            attempts=attempts,
+            error=repr(error),
+        )
+        down = isinstance(error, Unavailable)
         tired = attempts >= (MAX_ATTEMPTS_DOWN if down else MAX_ATTEMPTS)
-        final = tired or isinstance(error, MailRefused)
-        later = None if final else now + backoff(attempts, _dice)
+        final = tired or isinstance(error, Refused)
+        wish = error.retry_after if isinstance(error, NotSent) else None
+        later = None if final else now + backoff(attempts, _dice, wish)
         await store.mark_failed(conn, message.id, str(error)[:500] or repr(error), later)
         if down:
-            return "provider_down"
+            return Down(outgoing.channel)
         return "dead" if final else "postponed"
-    await store.mark_sent(conn, message.id, ctx.clock.now())
+    await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
     return "sent"
 
 

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from server.integrations.channel import Button
+
 
 class Kind(StrEnum):
     """What a message is about."""
@@ -28,7 +30,10 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """pending -> sending -> sent | retrying -> sending ... | dead.
+    """pending -> sending -> sent -> delivered | failed, or failed -> retrying -> sending ... | dead.
+
+    Not every provider tells of deliveries: then ``sent`` is the end. ``failed`` is a provider's receipt for a message
+    that it had taken: it stays so when trying again is of no use.
 
     ``sending`` is committed before the provider hears of the message, and the sender's connection holds a lock for as
     long as it talks: a ``sending`` row without that lock belongs to a sender that died.
@@ -37,6 +42,8 @@ class Status(StrEnum):
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
     RETRYING = "retrying"
     DEAD = "dead"
 
@@ -51,14 +58,16 @@ FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(hours=2)
 
 
-def backoff(attempts: int, dice: random.Random) -> timedelta:
-    """The pause after the ``attempts``-th failure (1, 2, ...): doubling from 30 s to 2 h, half of it random.
+def backoff(attempts: int, dice: random.Random, wish: timedelta | None = None) -> timedelta:
+    """The pause after the ``attempts``-th failure (1, 2, ...): doubling from 30 s to 2 h, half of it random; never
+    shorter than the provider's wish (Retry-After), up to those 2 h.
 
     The jitter keeps a thousand messages that failed together from coming back together.
     """
     doublings: int = 2 ** min(attempts - 1, 16)
     ceiling = min(FIRST_DELAY * doublings, LONGEST_DELAY)
-    return ceiling / 2 + ceiling / 2 * dice.random()
+    pause = ceiling / 2 + ceiling / 2 * dice.random()
+    return max(pause, min(wish, LONGEST_DELAY)) if wish is not None else pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +102,14 @@ class Outgoing:
     """A message on its way."""
 
     id: UUID
+    channel: str
+    kind: str
     address: str
     subject: str
     body: str
     calendar: str | None
+    buttons: tuple[Button, ...]
+    unsubscribe_url: str | None
     attempts: int
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from server.base.db import Conn
+from server.base.db import Conn, Row
 from server.base.ids import new_id
+from server.integrations.channel import Button
 from server.notifications.model import InboxItem, Outgoing
 
 _DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
-_OUTGOING = "id, address, subject, body, calendar, attempts"
+_OUTGOING = "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, attempts"
 
 
 async def insert(
@@ -20,49 +23,61 @@ async def insert(
     session_id: UUID | None,
     kind: str,
     channel: str,
-    recipient_id: UUID,
+    recipient_id: UUID | None,
     role: str,
     address: str,
     subject: str,
     body: str,
     calendar: str | None,
     now: datetime,
+    buttons: Sequence[Button] = (),
+    unsubscribe_url: str | None = None,
+    not_before: datetime | None = None,
 ) -> bool:
-    """False when the person was told of this before. The first attempt is due at once, by any clock (the epoch)."""
+    """False when the person was told of this before. The first attempt is due at ``not_before``, else at once, by
+    any clock (the epoch)."""
     row = await conn.fetchrow(
         "INSERT INTO notifications (id, dedup_key, session_id, kind, channel, recipient_id, role, address, subject,"
-        " body, calendar, status, next_attempt_at, created_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', to_timestamp(0), $12)"
+        " body, calendar, status, next_attempt_at, created_at, buttons, unsubscribe_url)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending',"
+        " coalesce($13, to_timestamp(0)), $12, $14, $15)"
         " ON CONFLICT (dedup_key, kind, recipient_id, channel) DO NOTHING RETURNING id",
         new_id(), dedup_key, session_id, kind, channel, recipient_id, role, address, subject, body, calendar, now,
+        not_before, [asdict(button) for button in buttons], unsubscribe_url,
     )  # fmt: skip
     return row is not None
 
 
-async def lock_due(conn: Conn, now: datetime, limit: int) -> list[Outgoing]:
-    """Up to ``limit`` messages that are due and that nobody is sending, locked until the transaction ends."""
+def _outgoing(row: Row) -> Outgoing:
+    return Outgoing(**{**row, "buttons": tuple(Button(**button) for button in row["buttons"])})
+
+
+async def lock_due(conn: Conn, now: datetime, limit: int, *, beyond: Sequence[str]) -> list[Outgoing]:
+    """Up to ``limit`` messages of other channels than ``beyond`` that are due and that nobody is sending, locked until
+    the transaction ends."""
     rows = await conn.fetch(
-        f"SELECT {_OUTGOING} FROM notifications WHERE {_DUE}"
+        f"SELECT {_OUTGOING} FROM notifications WHERE {_DUE} AND channel <> ALL ($3)"
         " ORDER BY created_at, id LIMIT $2 FOR UPDATE SKIP LOCKED",
-        now, limit,
+        now, limit, beyond,
     )  # fmt: skip
-    return [Outgoing(**row) for row in rows]
+    return [_outgoing(row) for row in rows]
 
 
-async def claim(conn: Conn, now: datetime) -> Outgoing | None:
-    """Choose the next due message nobody is sending, and become its sender until `let_go` or the connection's end.
+async def claim(conn: Conn, now: datetime, channels: Sequence[str]) -> Outgoing | None:
+    """Choose the next due message of these channels that nobody is sending, and become its sender until `let_go`
+    or the connection's end.
 
     An advisory lock of the session is the lease: it outlives this transaction, and a killed sender loses it at once.
     The rows are looked at one by one, in order, until one's lock is free: only that lock is taken.
     """
     row = await conn.fetchrow(
-        f"WITH due AS MATERIALIZED (SELECT {_OUTGOING} FROM notifications WHERE {_DUE}"
+        f"WITH due AS MATERIALIZED (SELECT {_OUTGOING} FROM notifications WHERE {_DUE} AND channel = ANY ($2)"
         " ORDER BY created_at, id LIMIT 100 FOR UPDATE SKIP LOCKED)"
         f" SELECT {_OUTGOING} FROM due"
         " WHERE pg_try_advisory_lock(hashtext('visavis.mail'), hashtext(id::text)) LIMIT 1",
-        now,
-    )
-    return Outgoing(**row) if row else None
+        now, channels,
+    )  # fmt: skip
+    return _outgoing(row) if row else None
 
 
 async def let_go(conn: Conn, notification_id: UUID) -> None:
@@ -81,10 +96,13 @@ async def mark_sending(conn: Conn, notification_id: UUID, now: datetime) -> int:
     return attempts
 
 
-async def mark_sent(conn: Conn, notification_id: UUID, now: datetime) -> None:
+async def mark_sent(
+    conn: Conn, notification_id: UUID, now: datetime, provider_message_id: str | None = None
+) -> None:
     await conn.execute(
-        "UPDATE notifications SET status = 'sent', sent_at = $2, sending_since = NULL, error = NULL WHERE id = $1",
-        notification_id, now,
+        "UPDATE notifications SET status = 'sent', sent_at = $2, sending_since = NULL, error = NULL,"
+        " provider_message_id = $3 WHERE id = $1",
+        notification_id, now, provider_message_id,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from jobs.reactions import REACTIONS
 from server.attendance import model as attendance_model
 from server.base.errors import NotFound
 from server.booking import model as booking_model
-from server.integrations.mail import DevInbox
+from server.integrations.channels import Channels
 from server.notifications.actions import inbox
 from server.notifications.model import InboxItem
 from server.payroll import model as payroll_model
@@ -32,7 +32,7 @@ def at(minutes: float) -> datetime:
 
 async def run(story: Story, name: str, when: datetime) -> JobReport:
     story.clock.set(when)
-    report = await run_job(story.ctx, DevInbox(), name, when)
+    report = await run_job(story.ctx, Channels(inbox=True), name, when)
     assert report.ok, report.text
     return report
 
@@ -223,7 +223,7 @@ async def test_payslips_are_written_to_their_mentors(story: Story) -> None:
 async def test_many_at_once_do_it_once(story: Story) -> None:
     session = (await story.session(START)).session_id
     story.clock.set(at(-20))
-    await asyncio.gather(*(run_job(story.ctx, DevInbox(), "reminders", at(-20)) for _ in range(3)))
+    await asyncio.gather(*(run_job(story.ctx, Channels(inbox=True), "reminders", at(-20)) for _ in range(3)))
     assert len(await mails(story, session, "reminder")) == 2
 
 
@@ -243,5 +243,5 @@ async def test_a_run_is_remembered_once(story: Story) -> None:
 
 async def test_an_unknown_job_is_refused(story: Story) -> None:
     with pytest.raises(NotFound, match="reminders, session_status, no_show, booking_expiry, payroll"):
-        await run_job(story.ctx, DevInbox(), "nonsense", START)
+        await run_job(story.ctx, Channels(inbox=True), "nonsense", START)
     assert all(job.name == name and job.summary and job.schedule.text for name, job in JOBS.items())

@@ -18,7 +18,7 @@ from server.app import listening, running
 from server.base.clock import OffsetClock
 from server.base.context import Context
 from server.base.db import create_pool
-from server.integrations.mail import make_mailer
+from server.integrations.channels import make_channels
 from server.settings import Settings, load_settings
 from tests.support.smtp import SmtpServer
 
@@ -41,7 +41,7 @@ class World:
 
     async def run_job(self, name: str) -> JobReport:
         """The job by hand, at the world's own instant, beside the worker that runs all the time."""
-        report = await run_job(self.ctx, make_mailer(self.ctx), name, self.now())
+        report = await run_job(self.ctx, make_channels(self.ctx.settings), name, self.now())
         assert report.ok, report.text
         return report
 
@@ -85,7 +85,7 @@ async def world(environ: dict[str, str], smtp: SmtpServer) -> AsyncIterator[Worl
 
 @contextlib.asynccontextmanager
 async def working(ctx: Context, settings: Settings) -> AsyncIterator[None]:
-    worker = Worker(ctx, make_mailer(ctx), settings.redis_url)
+    worker = Worker(ctx, make_channels(ctx.settings), settings.redis_url)
     task = asyncio.create_task(worker.run(), name="worker")
     try:
         yield

@@ -11,7 +11,10 @@ import pytest
 from server.base.clock import SteppedClock
 from server.base.db import Pool
 from server.embedded.postgres import free_port
-from server.integrations.mail import DevInbox, SmtpMailer, make_mailer
+from server.integrations.channel import Message, Rate
+from server.integrations.channels import Channels, make_channels
+from server.integrations.mail import SmtpMailer
+from server.integrations.provider import Provider
 from server.notifications import actions as notifications
 from server.notifications.actions import deliver_due, enqueue_in, inbox
 from server.notifications.model import MAX_ATTEMPTS, Delivery, Kind
@@ -28,11 +31,13 @@ async def story(pool: Pool, clock: SteppedClock, settings: Settings) -> Story:
     return await make_story(pool, clock, settings)
 
 
-def mailer_to(server: SmtpServer) -> SmtpMailer:
-    return SmtpMailer(
-        Smtp(server.host, server.port, None, None, SmtpSecurity.OPPORTUNISTIC),
-        "Visavis <noreply@example.org>",
-    )
+def mail_at(host: str, port: int) -> Channels:
+    smtp = Smtp(host, port, None, None, SmtpSecurity.OPPORTUNISTIC)
+    return Channels({"email": Provider(SmtpMailer(smtp, "Visavis <noreply@example.org>"))})
+
+
+def mailer_to(server: SmtpServer) -> Channels:
+    return mail_at(server.host, server.port)
 
 
 async def write(story: Story, key: str, address: str | None = None) -> bool:
@@ -109,10 +114,7 @@ async def test_patience_ends(story: Story, smtp_server: SmtpServer) -> None:
 async def test_a_server_that_is_down_ends_the_round(story: Story, smtp_server: SmtpServer) -> None:
     for key in "abc":
         await write(story, key)
-    nobody = SmtpMailer(
-        Smtp("127.0.0.1", free_port(), None, None, SmtpSecurity.OPPORTUNISTIC),
-        "Visavis <noreply@example.org>",
-    )
+    nobody = mail_at("127.0.0.1", free_port())
     assert await deliver_due(story.ctx, nobody) == Delivery(postponed=1)
     assert sorted(status for status, _ in (await states(story)).values()) == [
         "pending",
@@ -131,11 +133,14 @@ async def test_a_sender_that_goes_away_in_the_middle_is_replaced_at_once(
     holding = asyncio.Event()
 
     class Hanging:
-        async def send(self, message: object) -> None:
+        rate = Rate(10, 10)
+
+        async def send(self, message: Message) -> str:
             holding.set()
             await asyncio.Event().wait()
+            return "never"
 
-    first = asyncio.create_task(deliver_due(story.ctx, Hanging()))
+    first = asyncio.create_task(deliver_due(story.ctx, Channels({"email": Provider(Hanging())})))
     await holding.wait()
     assert await states(story) == {"a": ("sending", 1)}
     assert await deliver_due(story.ctx, mailer_to(smtp_server)) == Delivery()
@@ -147,17 +152,18 @@ async def test_a_sender_that_goes_away_in_the_middle_is_replaced_at_once(
 
 async def test_without_a_provider_messages_wait_outside_demo_mode(story: Story) -> None:
     await write(story, "a")
-    assert make_mailer(story.ctx) is None
-    assert await deliver_due(story.ctx, None) == Delivery()
+    channels = make_channels(story.ctx.settings)
+    assert await deliver_due(story.ctx, channels) == Delivery()
     assert await states(story) == {"a": ("pending", 0)}
 
 
 async def test_without_a_provider_mail_lands_in_the_development_inbox(story: Story) -> None:
     demo = replace(story.ctx, settings=replace(story.ctx.settings, demo=True))
-    assert make_mailer(demo) == DevInbox()
+    channels = make_channels(demo.settings)
+    assert channels == Channels(inbox=True)
     for n in range(60):
         await write(story, str(n))
-    rounds = await asyncio.gather(*(deliver_due(story.ctx, DevInbox()) for _ in range(3)))
+    rounds = await asyncio.gather(*(deliver_due(story.ctx, channels) for _ in range(3)))
     assert sum(r.sent for r in rounds) == 60
     items = await inbox(story.ctx)
     assert {item.subject for item in items} == {f"Subject {n}" for n in range(60)}

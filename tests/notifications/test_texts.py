@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from server.integrations.mail import MailMessage, calendar_method, compose
+from server.integrations.channel import Message
+from server.integrations.mail import calendar_method, compose
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import FIRST_DELAY, LONGEST_DELAY, Attendee, Kind, Occasion, backoff
 from server.notifications.texts import TEMPLATES, render, span_of
@@ -170,7 +171,7 @@ def test_no_name_or_topic_breaks_an_invitation(name: str, topic: str) -> None:
 
 def test_the_mail_carries_the_invitation_as_an_attachment() -> None:
     calendar = invitation(occasion(), Method.CANCEL, OUR_OWN, NOW)
-    message = MailMessage(SESSION, "jonas@example.org", "Cancelled:\n your session", "Hello\n", calendar, NOW)
+    message = Message(SESSION, "jonas@example.org", "Cancelled:\n your session", "Hello\n", calendar, NOW)
     mail = message_from_bytes(
         compose(message, "Visavis <noreply@example.org>").as_bytes(), policy=policy.default
     )

@@ -12,7 +12,7 @@ from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.booking.model import Booking
 from server.chat import actions as chat
-from server.integrations.mail import DevInbox
+from server.integrations.channels import Channels
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import User
@@ -164,7 +164,7 @@ async def _held(
 async def _run(ctx: Context, clock: SteppedClock, job: str, at: datetime) -> None:
     """A periodic job and whatever follows from it, with the clock at ``at``."""
     clock.set(at)
-    assert (await run_job(ctx, DevInbox(), job, at)).ok
+    assert (await run_job(ctx, Channels(inbox=True), job, at)).ok
 
 
 async def _present(

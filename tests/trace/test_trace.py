@@ -11,7 +11,7 @@ from server.base.clock import SteppedClock
 from server.base.db import Pool
 from server.base.errors import NotFound
 from server.base.ids import new_id
-from server.integrations.mail import DevInbox
+from server.integrations.channels import Channels
 from server.sessions import actions as sessions
 from server.settings import Settings
 from server.trace.actions import story as trace
@@ -26,7 +26,7 @@ async def test_a_whole_story(pool: Pool, clock: SteppedClock, settings: Settings
 
     async def run(name: str, at: datetime) -> None:
         clock.set(at)
-        assert (await run_job(story.ctx, DevInbox(), name, at)).ok
+        assert (await run_job(story.ctx, Channels(inbox=True), name, at)).ok
 
     booking = await story.request(START)
     clock.step(timedelta(minutes=5))

@@ -22,6 +22,7 @@ from media.tally import Tally
 from media.vp8 import describe
 
 TALK_LEVEL = 45  # -dBov (RFC 6464): louder than this is somebody talking
+BEHIND = 4  # full batches in a row: some 15 ms of work were waiting, and as much may still be
 LATE_LIMIT = 512  # a packet older than this is of no use to a decoder, nor to the ring
 
 
@@ -67,6 +68,7 @@ class Receiver:
     __slots__ = (
         "_batch",
         "_control",
+        "_full",
         "_note",
         "_queued",
         "_reports",
@@ -93,6 +95,7 @@ class Receiver:
         self._queued: list[Stream] = []  # streams with packets in their queues, in order of arrival
         self._reports: list[tuple[Peer, bytes]] = []  # RTCP of this batch, decrypted
         self._batch = batch
+        self._full = 0  # full batches in a row, up to now
         self._tally = tally
         self._transport = transport
         self._control = control
@@ -100,7 +103,10 @@ class Receiver:
 
     def on_readable(self) -> int:
         """Handle up to one batch of datagrams of the UDP socket; how many there were."""
-        return self.receive(self._socket.recvfrom_into)
+        count = self.receive(self._socket.recvfrom_into)
+        self._full = self._full + 1 if count >= self._batch else 0
+        self._sender.behind = self._full >= BEHIND
+        return count
 
     def receive(self, receive: Callable[[bytearray], tuple[int, Any]]) -> int:
         """Up to a batch of what `receive(buffer)` returns as (size, address) until it raises BlockingIOError: from the

@@ -75,11 +75,11 @@ def _read_blocks(peer: Peer, blocks: tuple[ReportBlock, ...], now: float) -> Non
                 peer.rtt = peer.rtt + (rtt - peer.rtt) / 8 if peer.rtt else rtt
 
 
-def requests(peer: Peer, now: float, keyframe_interval: float) -> list[bytes]:
-    """The NACKs and PLIs that are due towards a publisher."""
+def requests(peer: Peer, now: float, keyframe_interval: float, nacks: bool = True) -> list[bytes]:
+    """The NACKs and PLIs that are due towards a publisher; without `nacks`, those wait."""
     due: list[bytes] = []
     for stream in peer.streams.values():
-        if stream.missing:
+        if nacks and stream.missing:
             numbers, _ = stream.missing.take_due(now, peer.rtt or ASSUMED_RTT)
             for at in range(0, len(numbers), MAX_NACKED):
                 part = [number & 0xFFFF for number in numbers[at : at + MAX_NACKED]]

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from time import monotonic
 
 from media import wire
-from media.exit import NUMBER, Exit, continue_frames
+from media.exit import NUMBER, Exit, SendSocket, continue_frames
 from media.outlet import Former, Outlet
 from media.srtp import refusal
 from media.stream import Packet
+from media.tally import Tally
 
 RESEND_INTERVAL = 0.02  # a subscriber repeats a NACK when the retransmission is still under way
 _PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
@@ -18,7 +19,13 @@ _PADDING = bytes(254) + b"\xff"  # as much as one packet can hold
 class Resender(Exit):
     """Answers NACKs, and probes, from the buffer of the way out."""
 
-    __slots__ = ()
+    __slots__ = ("behind",)
+
+    def __init__(self, sock: SendSocket, tally: Tally, segmentation: bool) -> None:
+        super().__init__(sock, tally, segmentation)
+        # More comes than can be forwarded: nobody is sent anything again, or what is late makes more work, which makes
+        # more late, until nothing is on time.
+        self.behind = False
 
     def resend(self, outlet: Outlet, missing: Iterable[int], now: float) -> None:
         """Answer a NACK from the ring of the outlet's stream: as RTX (RFC 4588) where negotiated, else as it was."""
@@ -26,6 +33,9 @@ class Resender(Exit):
         tally = self._tally
         if stream is None or stream.ring is None or outlet.context is None:
             tally.drop("nack_without_stream")
+            return
+        if self.behind:
+            tally.drop("nack_while_behind")
             return
         for number in missing:
             packet, way = None, None

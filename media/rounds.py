@@ -125,9 +125,10 @@ class Rounds:
                 self._recorder.drops(self._tally.drops, now)
         for peer in tuple(self._turns[-self._ticks % self._every].values()):
             self._turn(peer, (self._ticks + peer.order) // self._every, now, stalled)
+        nacks = not self._sender.behind  # what was lost for want of time is not asked for while there is none
         for peer in tuple(self.restless):
             self._transport.send_rtcp(
-                peer, reports.requests(peer, now, self._config.keyframe_interval_seconds)
+                peer, reports.requests(peer, now, self._config.keyframe_interval_seconds, nacks)
             )
             if not any(stream.missing or stream.keyframe_wanted for stream in peer.streams.values()):
                 self.restless.discard(peer)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from media.codec import OPUS, VP8
 from media.downlink import Downlink
 from media.forward import Sender
 from media.outlet import Outlet
+from media.receive import BEHIND, Receiver
 from media.ring import PacketRing
 from media.rtp import HEADER, ExtensionIds, Extras, parse_extensions, parse_payload
 from media.stream import Packet, Stream, Track
@@ -259,6 +261,58 @@ def test_what_is_asked_for_again_is_what_was_sent(asked: set[int], with_rtx: boo
     # Asked twice in a moment, sent once.
     sender.resend(viewer.outlet, wanted, 2.01)
     assert len(viewer.got) == len(known)
+
+
+def test_nobody_is_sent_anything_again_while_what_comes_waits() -> None:
+    viewer, tally = Subscriber(), Tally()
+    sender = Sender(Network(viewer), tally, True)
+    stream = source(1)
+    viewer.outlet.attach(stream.track)
+    assert stream.ring is not None
+    stream.ring.store((1, 0, 0, KEYFRAME, None, 1.0))
+    forward(stream, 1, 0, KEYFRAME, sender)
+    wanted = [viewer.got.pop()[2]]
+    viewer.receiver = Session(Policy(key=KEY, ssrc_type=Policy.SSRC_ANY_INBOUND))
+    sender.behind = True
+    sender.resend(viewer.outlet, wanted, 2.0)
+    assert not viewer.got
+    assert tally.drops == {"nack_while_behind": 1}
+    sender.behind = False
+    sender.resend(viewer.outlet, wanted, 2.0)
+    assert [int.from_bytes(got[4][:2]) for got in viewer.got] == wanted
+
+
+class Flood:
+    """A socket in which so many datagrams of no kind wait."""
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+
+    def recvfrom_into(self, buffer: bytearray) -> tuple[int, object]:
+        if not self.waiting:
+            raise BlockingIOError
+        self.waiting -= 1
+        buffer[0] = 0x7F
+        return 1, ("192.0.2.1", 1)
+
+
+def test_who_reads_full_batches_only_is_behind() -> None:
+    tally = Tally()
+    flood = Flood(8 * BEHIND - 1)
+    network: Any = Network(Subscriber())
+    control: Any = None
+    sender = Sender(network, tally, True)
+    receiver = Receiver(cast(socket.socket, flood), 8, tally, network, control, sender)
+    seen = []
+    for _ in range(BEHIND):
+        receiver.on_readable()
+        seen.append(sender.behind)
+    flood.waiting = 8 * BEHIND + 1
+    for _ in range(BEHIND + 1):
+        receiver.on_readable()
+        seen.append(sender.behind)
+    assert seen == [False] * (2 * BEHIND - 1) + [True, False]
+    assert tally.drops == {"datagram_unknown": 16 * BEHIND}
 
 
 SIZES = st.lists(st.one_of(st.sampled_from([60, 900, 900, 900, 901]), st.integers(1, 1400)), max_size=150)

@@ -6,8 +6,10 @@ import asyncio
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from media.wakeup import Wakeups
+from media.wakeup import EASY, LONGEST, Wakeups, pause
 
 
 class Reader:
@@ -74,6 +76,16 @@ async def test_under_traffic_the_socket_is_read_once_in_a_window() -> None:
     reader.socket.close()
     assert len(reader.counts) < 30
     assert max(reader.counts) > 1
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000), st.floats(0.0, 1.0), st.sampled_from([0.001, 0.02]))
+def test_the_pause_grows_with_the_load_and_is_bounded(
+    one: int, other: int, passed: float, window: float
+) -> None:
+    less, more = sorted((one, other))
+    assert window <= pause(less, passed, window) <= pause(more, passed, window) <= LONGEST * window
+    assert pause(int(EASY), max(passed, window), window) == window
+    assert pause(2 * int(EASY), window, window) == pytest.approx(2 * window)
 
 
 async def test_stopping_in_the_middle_of_a_window() -> None:

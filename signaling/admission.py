@@ -8,9 +8,8 @@ from uuid import UUID
 
 from server.base.context import Context
 from server.base.errors import Forbidden, NotFound, Unauthenticated
-from server.people.model import Principal, Role
-from server.sessions import actions as sessions
-from server.sessions.model import RoomPass, Session, SessionStatus
+from server.sessions import rooms
+from server.sessions.model import Room, RoomPass, SessionStatus
 from server.sessions.tokens import read_room_token
 from signaling.messages import Close, SessionCard
 
@@ -29,20 +28,25 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the session stands. ``over``: nobody has business in its room any more."""
+    """How the room stands. ``over``: nobody has business in it any more. ``people``: (user id, name, role) of everybody
+    it is for. ``elsewhere``: the session shares another room now."""
 
     card: SessionCard
-    mentor_id: UUID
+    people: tuple[tuple[UUID, str, str], ...]
     status: str
     outcome: str | None
     over: bool
+    elsewhere: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
     room_pass: RoomPass
     standing: Standing
-    people: tuple[tuple[UUID, str, str], ...]  # (user id, name, role) of everybody the session is for
+
+    @property
+    def people(self) -> tuple[tuple[UUID, str, str], ...]:
+        return self.standing.people
 
 
 def check_token(ctx: Context, token: str, session_id: UUID) -> RoomPass:
@@ -56,33 +60,33 @@ def check_token(ctx: Context, token: str, session_id: UUID) -> RoomPass:
 
 
 async def admit(ctx: Context, token: str, session_id: UUID) -> Admitted:
-    """Check the token, then the session it is for. Raises `Refused`."""
+    """Check the token, then the room it is for. Raises `Refused`."""
     room_pass = check_token(ctx, token, session_id)
     try:
-        session = await sessions.get(ctx, Principal(room_pass.user_id, Role(room_pass.role)), session_id)
+        room = await rooms.room(ctx, session_id)
     except NotFound as refusal:
         raise Refused(Close.NO_SESSION, refusal.code, refusal.detail) from refusal
-    except Forbidden as refusal:
-        raise Refused(Close.FOREIGN, refusal.code, refusal.detail) from refusal
-    standing = standing_of(session, ctx.clock.now())
+    standing = standing_of(room, session_id, ctx.clock.now())
+    if standing.elsewhere:
+        raise Refused(
+            Close.BAD_TOKEN, "room_token_invalid", "This session meets in another room now: join again."
+        )
+    if room.session_of(room_pass.user_id) is None:
+        raise Refused(Close.FOREIGN, "not_a_participant", "This session is somebody else's.")
     if standing.over:
         raise Refused(Close.OVER, "session_over", "This session is over.")
-    people = (
-        (session.mentor_id, session.mentor_name, Role.MENTOR.value),
-        (session.mentee_id, session.mentee_name, Role.MENTEE.value),
-    )
-    return Admitted(room_pass, standing, people)
+    return Admitted(room_pass, standing)
 
 
-async def look_again(ctx: Context, session_id: UUID, known: Standing) -> Standing:
-    """How a session stands that was admitted to before; it may have been moved, cancelled or settled meanwhile."""
-    session = await sessions.get(ctx, Principal(known.mentor_id, Role.MENTOR), session_id)
-    return standing_of(session, ctx.clock.now())
+async def look_again(ctx: Context, session_id: UUID) -> Standing:
+    """How a room stands that was admitted to before; its session may have been moved, merged, cancelled or settled."""
+    return standing_of(await rooms.room(ctx, session_id), session_id, ctx.clock.now())
 
 
-def standing_of(session: Session, now: datetime) -> Standing:
+def standing_of(room: Room, session_id: UUID, now: datetime) -> Standing:
     """A settled session may be talked in until its room closes, so that nobody is cut off; a cancelled one may not."""
-    card = SessionCard(session.id, session.start, session.end, session.closes_at, session.topic or UNTITLED)
-    over = session.status is SessionStatus.CANCELLED or now >= session.closes_at
-    outcome = session.outcome.value if session.outcome is not None else None
-    return Standing(card, session.mentor_id, session.status.value, outcome, over)
+    first = room.first
+    card = SessionCard(first.id, first.start, first.end, first.closes_at, first.topic or UNTITLED)
+    over = room.status is SessionStatus.CANCELLED or now >= first.closes_at
+    outcome = room.outcome.value if room.outcome is not None else None
+    return Standing(card, room.people, room.status.value, outcome, over, elsewhere=room.id != session_id)

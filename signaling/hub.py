@@ -299,6 +299,7 @@ class Hub:
             live = self._live[session_id] = LiveRoom(room, admitted.standing)
         live.users += 1
         try:
+            self._step(session_id, rooms.known(live.room, admitted.people))
             yield live
         finally:
             live.users -= 1
@@ -366,7 +367,13 @@ class Hub:
         known = live.standing
         if now - live.looked_at >= LOOK_AGAIN:
             live.looked_at = now
-            known = await look_again(self._ctx, session_id, known)
+            known = await look_again(self._ctx, session_id)
+            if self._live.get(session_id) is not live:
+                return
+            if known.elsewhere:
+                self._step(session_id, rooms.drained(live.room))  # joining again leads into the other room
+                return
+            self._step(session_id, rooms.known(live.room, known.people))
             if self._live.get(session_id) is not live:
                 return
         over = known.over or self._ctx.clock.now() >= known.card.closes_at

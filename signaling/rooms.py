@@ -152,6 +152,30 @@ def opened(card: SessionCard, people: Sequence[tuple[UUID, str, str]]) -> Room:
     )
 
 
+def known(room: Room, people: Sequence[tuple[UUID, str, str]]) -> tuple[Room, Effects]:
+    """The room is for these people now: who is new has a seat, who has no business here any more goes."""
+    wanted = {user_id for user_id, _, _ in people}
+    if wanted == set(room.seats):
+        return room, ()
+    new = [Seat(*person) for person in people if person[0] not in room.seats]
+    gone = [seat for user_id, seat in room.seats.items() if user_id not in wanted]
+    effects: list[Effect] = []
+    for seat in gone:
+        if seat.peer_id is not None and seat.in_media:
+            effects.append(LeaveMedia(seat.peer_id, LeaveReason.LEFT))
+        effects += (LeaveMedia(door.peer_id, LeaveReason.LEFT) for door in seat.doors)
+        if seat.connection is not None:
+            effects.append(Dismiss(seat.connection, Ending.ENDED, Close.OVER))
+    stay = {user_id: seat for user_id, seat in room.seats.items() if user_id in wanted}
+    speaker = room.speaker if room.speaker in stay else None
+    room = replace(
+        room, seats=MappingProxyType({**stay, **{seat.user_id: seat for seat in new}}), speaker=speaker
+    )
+    told = [ParticipantChanged(seat.participant) for seat in new]
+    told += [ParticipantChanged(Seat(seat.user_id, seat.name, seat.role).participant) for seat in gone]
+    return room, (*effects, *(tell for message in told for tell in _everybody(room, message)))
+
+
 def participants(room: Room) -> tuple[Participant, ...]:
     return tuple(seat.participant for seat in room.seats.values())
 

@@ -107,7 +107,9 @@ async def settle(ctx: Context, session_id: UUID) -> Outcome | None:
             return Outcome(session.outcome), False
         if now < session.ends_at:
             return None, False
-        presences = await store.of_session(conn, session_id)
+        # Others may be in the room, too, whose sessions meet there: this one is between these two.
+        seen = await store.of_session(conn, session_id)
+        presences = [p for p in seen if p.user_id in (session.mentor_id, session.mentee_id)]
         mentor = [p.interval for p in presences if p.user_id == session.mentor_id]
         mentee = [p.interval for p in presences if p.user_id == session.mentee_id]
         outcome = model.decide(session.starts_at, session.ends_at, mentor, mentee)

@@ -72,9 +72,11 @@ async def close_silent(conn: Conn, silent_since: datetime) -> list[Closed]:
 
 
 async def of_session(conn: Conn, session_id: UUID) -> list[Presence]:
+    """What was seen in the room the session meets in, of everybody there, and in its own before it shared one."""
     rows = await conn.fetch(
         "SELECT user_id, peer_id, joined_at, last_seen_at, left_at, left_reason, media_seconds, talk_seconds"
-        " FROM presence_intervals WHERE session_id = $1 ORDER BY joined_at, peer_id",
+        " FROM presence_intervals WHERE session_id IN ($1, (SELECT room_id FROM sessions WHERE id = $1))"
+        " ORDER BY joined_at, peer_id",
         session_id,
     )
     return [Presence(**row) for row in rows]

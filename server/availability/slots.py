@@ -22,17 +22,20 @@ _FORM: Final = 1  # of the cached values
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """One mentor's rules and everything in their way around a span."""
+    """One mentor's rules and everything in their way around a span; ``joinable`` are sessions with seats left."""
 
     rules: Availability
-    busy: Sequence[Busy]
-    blocked: Sequence[Busy]
+    busy: Sequence[Busy] = ()
+    blocked: Sequence[Busy] = ()
+    joinable: Sequence[Busy] = ()
 
     def open(self, frm: int, to: int, now: int, length: int | None) -> list[Slot]:
-        return expand(self.rules, frm, to, self.busy, now, blocked=self.blocked, length=length)
+        return expand(
+            self.rules, frm, to, self.busy, now, blocked=self.blocked, joinable=self.joinable, length=length
+        )
 
     def next(self, now: int, until: int) -> Slot | None:
-        return next_slot(self.rules, self.busy, now, until, blocked=self.blocked)
+        return next_slot(self.rules, self.busy, now, until, blocked=self.blocked, joinable=self.joinable)
 
 
 async def calendars(
@@ -42,12 +45,21 @@ async def calendars(
     mentors = list(rules)
     around = timedelta(days=max((margin(each) for each in rules.values()), default=0))
     begin, end = instant(frm) - around, instant(to) + around
-    busy = await store.busy_of(conn, mentors, begin, end, except_booking)
+    booked = await store.busy_of(conn, mentors, begin, end, except_booking)
     blocked = await store.external_of(conn, mentors, begin, end)
     return {
-        mentor: Calendar(each, busy.get(mentor, ()), blocked.get(mentor, ()))
+        mentor: _calendar(each, booked.get(mentor, ()), blocked.get(mentor, ()))
         for mentor, each in rules.items()
     }
+
+
+def _calendar(rules: Availability, booked: Sequence[store.Booked], blocked: Sequence[Busy]) -> Calendar:
+    busy: list[Busy] = []
+    joinable: list[Busy] = []
+    for start, end, seats in booked:
+        open_seats = rules.capacity > 1 and seats is not None and seats < rules.capacity
+        (joinable if open_seats else busy).append((start, end))
+    return Calendar(rules, busy, blocked, joinable)
 
 
 async def open_slots(

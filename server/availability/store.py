@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from server.availability.model import (
@@ -100,18 +101,38 @@ def _calendar(row: Row) -> HolidayCalendar | None:
     return None if country is None else HolidayCalendar(country, row["holiday_subdivision"])
 
 
+class Booked(NamedTuple):
+    """A booked time [start, end) in Unix seconds, once however many share it; ``seats`` of it are taken, None: it was
+    settled, nobody joins it any more."""
+
+    start: int
+    end: int
+    seats: int | None
+
+
 async def busy_of(
     conn: Conn, mentors: Sequence[UUID], frm: datetime, to: datetime, except_booking: UUID | None = None
-) -> dict[UUID, list[tuple[int, int]]]:
-    """The mentors' booked times that touch [frm, to), in Unix seconds; sessions of today count when settled, too."""
+) -> dict[UUID, list[Booked]]:
+    """The mentors' booked times that touch [frm, to); sessions of today count when settled, too."""
     rows = await conn.fetch(
         "SELECT mentor_id, extract(epoch FROM lower(during))::bigint AS start,"
-        " extract(epoch FROM upper(during))::bigint AS stop FROM bookings"
+        " extract(epoch FROM upper(during))::bigint AS stop,"
+        " CASE WHEN bool_or(status = 'held') THEN NULL ELSE count(*) END AS seats FROM bookings"
         " WHERE mentor_id = ANY($1::uuid[]) AND status IN ('hold', 'requested', 'approved', 'held')"
-        " AND lower(during) < $3 AND upper(during) > $2 AND id IS DISTINCT FROM $4",
+        " AND lower(during) < $3 AND upper(during) > $2 AND id IS DISTINCT FROM $4"
+        " GROUP BY mentor_id, seat_group, during",
         mentors, frm, to, except_booking,
     )  # fmt: skip
-    return _spans(rows, "mentor_id")
+    found: dict[UUID, list[Booked]] = {}
+    for row in rows:
+        found.setdefault(row["mentor_id"], []).append(Booked(row["start"], row["stop"], row["seats"]))
+    return found
+
+
+async def capacity_of(conn: Conn, mentor_id: UUID) -> int:
+    """The seats of the mentor's sessions."""
+    seats = await conn.fetchval("SELECT capacity FROM availability WHERE mentor_id = $1", mentor_id)
+    return seats or 1
 
 
 async def external_of(

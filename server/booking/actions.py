@@ -29,6 +29,7 @@ from server.booking.model import (
     MoveProposed,
     Party,
     Proposal,
+    Seat,
     Status,
     Step,
     Terms,
@@ -58,7 +59,7 @@ async def book_in(
 
     Raises ``Invalid`` with all faults (a time that is no slot of the mentor's is one),
     ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, ``Conflict("booking_conflict")`` with
-    ``conflicts``, ``Conflict("day_full")`` and the like, and ``InsufficientFunds("insufficient_tokens")``.
+    ``conflicts``, ``Conflict("day_full")``, ``Conflict("group_full")`` and the like, and ``InsufficientFunds("insufficient_tokens")``.
     """
     faults = text_faults("topic", topic, longest=model.MAX_TOPIC)
     faults += text_faults("note", note, longest=model.MAX_NOTE, lines=True)
@@ -72,14 +73,16 @@ async def book_in(
     if not mentor.published:
         raise NotFound("mentor_not_found", "There is no such mentor.")
     # A crowd that comes too late is turned away here, without queueing for the lock; what counts is the second look.
-    await checks.must_be_free(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
+    when, identity = (mentor_id, mentee_id, start, end, now), new_id()
+    seat = await checks.seat(conn, *when, alone=identity)
+    await checks.must_be_free(conn, *when, asker=mentee_id, joining=seat.group)
     await lock_people(conn, (mentor_id, mentee_id))
     for overdue in await store.expired(conn, now, (mentor_id, mentee_id)):
         await expire_in(conn, overdue, now)  # what has run out is in nobody's way, whoever notices first
-    rules = await checks.must_be_open(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
+    seat = await checks.seat(conn, *when, alone=identity)
+    rules = await checks.must_be_open(conn, *when, asker=mentee_id, joining=seat.group)
     terms = await store.terms_of(conn, mentor_id)
     minutes = int((end - start).total_seconds()) // 60
-    identity = new_id()
     booking = Booking(
         id=identity,
         session_id=new_id(),
@@ -105,10 +108,11 @@ async def book_in(
         late_fee_percent=terms.late_fee_percent,
         no_show_fee_percent=terms.no_show_fee_percent,
         series_id=series_id,
-        seat_group=identity,
+        seat_group=seat.group,
+        seat=seat.number,
     )
     if not await store.insert(conn, booking):
-        raise await checks.conflict(conn, mentor_id, mentee_id, start, end, now, asker=mentee_id)
+        raise await checks.conflict(conn, *when, asker=mentee_id)
     if hold is None:
         await _pay(conn, booking, now)
     return booking
@@ -222,11 +226,13 @@ async def reschedule_in(
         raise Invalid([FieldError("start", "same_time", "This is the time it has already.")])
     if end - start != booking.end - booking.start:
         raise Invalid([FieldError("end", "another_length", "A session that is moved keeps its length.")])
+    seat = await _seat_at(conn, booking, start, end, now)
     await checks.must_be_open(
-        conn, booking.mentor_id, booking.mentee_id, start, end, now, asker=actor_id, except_booking=booking_id
-    )
+        conn, booking.mentor_id, booking.mentee_id, start, end, now, asker=actor_id, except_booking=booking_id,
+        joining=seat.group,
+    )  # fmt: skip
     if at_once:
-        return await _move(conn, actor_id, booking, start, end, reason.strip(), status, now)
+        return await _move(conn, actor_id, booking, start, end, reason.strip(), status, seat, now)
     proposal = Proposal(start, end, actor_id, reason.strip(), model.answer_by(min(start, booking.start), now))
     # A request waits for the mentee now, as long as the proposal does.
     await store.propose(conn, booking_id, proposal, proposal.expires_at if booking.expires_at else None, now)
@@ -251,12 +257,13 @@ async def accept_in(conn: Conn, actor_id: UUID, booking_id: UUID, now: datetime)
     booking, status = await _step(conn, actor_id, booking_id, Step.ACCEPT, now)
     proposal = booking.proposal
     assert proposal is not None  # noqa: S101 - the step would have been refused
+    seat = await _seat_at(conn, booking, proposal.start, proposal.end, now)
     await checks.must_be_open(
         conn, booking.mentor_id, booking.mentee_id, proposal.start, proposal.end, now, asker=actor_id,
-        except_booking=booking_id, notice=False,
+        except_booking=booking_id, notice=False, joining=seat.group,
     )  # fmt: skip
     moved = await _move(
-        conn, proposal.by, booking, proposal.start, proposal.end, proposal.reason, status, now
+        conn, proposal.by, booking, proposal.start, proposal.end, proposal.reason, status, seat, now
     )
     return moved if booking.status is Status.APPROVED else await _approved(conn, booking_id, now)
 
@@ -315,6 +322,13 @@ async def expire_due(ctx: Context) -> int:
     return count
 
 
+async def _seat_at(conn: Conn, booking: Booking, start: datetime, end: datetime, now: datetime) -> Seat:
+    """Where a booking that moves sits: whoever shared its old time stays behind."""
+    return await checks.seat(
+        conn, booking.mentor_id, booking.mentee_id, start, end, now, alone=new_id(), except_booking=booking.id
+    )
+
+
 async def _move(
     conn: Conn,
     moved_by: UUID,
@@ -323,20 +337,14 @@ async def _move(
     end: datetime,
     reason: str,
     status: Status,
+    seat: Seat,
     now: datetime,
 ) -> Booking:
     expires_at = model.answer_by(start, now) if status is Status.REQUESTED else None
-    if not await store.move(conn, booking.id, start, end, status, reason, expires_at, now):
+    if not await store.move(conn, booking.id, start, end, status, reason, expires_at, seat, now):
         raise await checks.conflict(
-            conn,
-            booking.mentor_id,
-            booking.mentee_id,
-            start,
-            end,
-            now,
-            asker=moved_by,
-            except_booking=booking.id,
-        )
+            conn, booking.mentor_id, booking.mentee_id, start, end, now, asker=moved_by, except_booking=booking.id
+        )  # fmt: skip
     moved = await booking_in(conn, booking.id)
     await record(
         conn,

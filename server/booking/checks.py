@@ -13,7 +13,7 @@ from server.availability.slots import Calendar, calendars, ceil
 from server.base.db import Conn
 from server.base.errors import Conflict, FieldError, Invalid
 from server.booking import store
-from server.booking.model import Clash
+from server.booking.model import Clash, Seat, next_seat
 from server.booking.store import Taken
 
 _BUSY: Final = "Busy"
@@ -33,6 +33,34 @@ def time_faults(start: datetime, end: datetime, now: datetime) -> list[FieldErro
     return faults
 
 
+async def seat(
+    conn: Conn,
+    mentor_id: UUID,
+    mentee_id: UUID,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    *,
+    alone: UUID,
+    except_booking: UUID | None = None,
+) -> Seat:
+    """The place that a booking of [start, end) takes: the next free seat of the mentor's group session at that very
+    time, or the first one of a group of its own, ``alone``. Counts only once the mentor is locked.
+
+    Raises ``Conflict("group_full")``.
+    """
+    group = await store.group_at(conn, mentor_id, start, end, except_booking, now)
+    if group is None or mentee_id in group.mentees:
+        return Seat(alone, 1)
+    capacity = await availability.capacity_of(conn, mentor_id)
+    if capacity == 1:
+        return Seat(alone, 1)  # `must_be_free` says what is in the way
+    number = next_seat(group.seats, capacity)
+    if number is None:
+        raise Conflict("group_full", f"All {capacity} seats of this session are taken.")
+    return Seat(group.id, number)
+
+
 async def must_be_open(
     conn: Conn,
     mentor_id: UUID,
@@ -42,11 +70,13 @@ async def must_be_open(
     now: datetime,
     *,
     asker: UUID,
+    joining: UUID | None = None,
     except_booking: UUID | None = None,
     notice: bool = True,
 ) -> Availability:
     """The mentor's rules, if [start, end) is an open slot of the mentor's, and the mentee is free; both must be locked.
-    Without ``notice`` it may be sooner than she usually wants: she has agreed to this one.
+    Others of the group ``joining`` share it. Without ``notice`` it may be sooner than she usually wants: she has agreed
+    to this one.
 
     Raises ``Invalid`` when the mentor never offered it, ``Conflict("booking_conflict")`` when something is in the way,
     ``Conflict("day_full")``, ``week_full`` or ``month_full`` when a limit of the mentor's is reached.
@@ -54,12 +84,13 @@ async def must_be_open(
     rules = (await availability.rules_of(conn, [mentor_id])).get(mentor_id)
     if rules is not None and not notice:
         rules = replace(rules, min_notice_minutes=0)
-    if rules is None or not _open(Calendar(rules, (), ()), start, end, now):
+    if rules is None or not _open(Calendar(rules), start, end, now):
         raise Invalid([_not_offered(rules, start, end, now)])
     pad = timedelta(minutes=max(rules.buffer_before_minutes, rules.buffer_after_minutes))
     await must_be_free(
-        conn, mentor_id, mentee_id, start, end, now, asker=asker, pad=pad, except_booking=except_booking
-    )
+        conn, mentor_id, mentee_id, start, end, now, asker=asker, joining=joining, pad=pad,
+        except_booking=except_booking,
+    )  # fmt: skip
     await _no_appointment(conn, mentor_id, mentee_id, start, end, asker, pad)
     span = (int(start.timestamp()), int(end.timestamp()))
     calendar = (await calendars(conn, {mentor_id: rules}, *span, except_booking))[mentor_id]
@@ -77,15 +108,17 @@ async def must_be_free(
     now: datetime,
     *,
     asker: UUID,
+    joining: UUID | None = None,
     pad: timedelta = _NOTHING,
     except_booking: UUID | None = None,
 ) -> None:
-    """Pass if nothing of either person is in [start, end), nor of the mentor's nearer than ``pad``.
+    """Pass if nothing of either person is in [start, end), nor of the mentor's nearer than ``pad``, but others of the
+    group ``joining``.
 
     Raises ``Conflict("booking_conflict")``.
     """
     taken = await store.in_the_way(
-        conn, (mentor_id, mentee_id), mentor_id, start, end, pad, except_booking, now
+        conn, (mentor_id, mentee_id), mentor_id, start, end, pad, except_booking, now, joining
     )
     if taken:
         raise _conflict(taken, asker)

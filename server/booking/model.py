@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 from server.base.errors import Conflict, FieldError, Forbidden
@@ -167,6 +167,20 @@ class Booking:
     def no_show_fee(self) -> int:
         """What staying away costs the mentee, in tokens."""
         return self.price_tokens * self.no_show_fee_percent // 100
+
+
+class Seat(NamedTuple):
+    """A place at the mentor's time: who has the same ``group`` shares it."""
+
+    group: UUID
+    number: int
+
+
+def next_seat(taken: Collection[int], capacity: int) -> int | None:
+    """The lowest free number, None when all are taken."""
+    return (
+        next((n for n in range(1, capacity + 1) if n not in taken), None) if len(taken) < capacity else None
+    )
 
 
 def answer_by(start: datetime, now: datetime) -> datetime:

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from server.base.db import Conn, Row
-from server.booking.model import Booking, Clash, Proposal, Status, Terms
+from server.booking.model import Booking, Clash, Proposal, Seat, Status, Terms
 
 _SELECT = (
     "SELECT b.id, b.session_id, b.mentor_id, b.mentee_id, lower(b.during) AS start, upper(b.during) AS stop, b.status,"
@@ -76,18 +76,19 @@ async def move(
     status: Status,
     reason: str,
     expires_at: datetime | None,
+    seat: Seat,
     now: datetime,
 ) -> bool:
-    """Another time for a booking; False when somebody is taken then. The transaction goes on either way."""
+    """Another time and seat for a booking; False when somebody is taken then. The transaction goes on either way."""
     try:
         async with conn.transaction():  # a savepoint
             await conn.execute(
                 "UPDATE bookings SET during = tstzrange($2, $3, '[)'), status = $4, is_reschedule = true,"
-                f" reschedule_reason = $5, expires_at = $6, revision = revision + 1, updated_at = $7, {_NO_PROPOSAL}"
-                " WHERE id = $1",
-                booking_id, start, end, status, reason, expires_at, now,
+                f" reschedule_reason = $5, expires_at = $6, revision = revision + 1, updated_at = $7,"
+                f" seat_group = $8, seat = $9, {_NO_PROPOSAL} WHERE id = $1",
+                booking_id, start, end, status, reason, expires_at, now, seat.group, seat.number,
             )  # fmt: skip
-    except asyncpg.ExclusionViolationError:
+    except (asyncpg.ExclusionViolationError, asyncpg.UniqueViolationError):
         return False
     return True
 
@@ -189,6 +190,30 @@ async def of_series(conn: Conn, series_id: UUID) -> list[Booking]:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Who shares a time of a mentor's."""
+
+    id: UUID
+    seats: frozenset[int]
+    mentees: frozenset[UUID]
+
+
+async def group_at(
+    conn: Conn, mentor_id: UUID, start: datetime, end_: datetime, except_booking: UUID | None, now: datetime
+) -> Group | None:
+    """The live bookings of exactly [start, end): there is one group of them, or none."""
+    row = await conn.fetchrow(
+        "SELECT seat_group, array_agg(seat) AS seats, array_agg(mentee_id) AS mentees FROM bookings"
+        " WHERE mentor_id = $1 AND during = tstzrange($2, $3, '[)') AND status IN ('hold', 'requested', 'approved')"
+        " AND id IS DISTINCT FROM $4 AND (expires_at IS NULL OR expires_at > $5) GROUP BY seat_group",
+        mentor_id, start, end_, except_booking, now,
+    )  # fmt: skip
+    if row is None:
+        return None
+    return Group(row["seat_group"], frozenset(row["seats"]), frozenset(row["mentees"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A live booking in the way, with the people it belongs to."""
 
@@ -205,8 +230,10 @@ async def in_the_way(
     pad: timedelta,
     except_booking: UUID | None,
     now: datetime,
+    joining: UUID | None = None,
 ) -> list[Taken]:
-    """Live bookings of these people that overlap [start, end); of ``padded``, also those nearer than ``pad``.
+    """Live bookings of these people that overlap [start, end); of ``padded``, also those nearer than ``pad``. Those of
+    others in the group ``joining`` are in nobody's way.
 
     What has run out is in nobody's way, even if nobody has put it away yet.
     """
@@ -215,10 +242,11 @@ async def in_the_way(
         " upper(b.during) AS stop FROM bookings b"
         " WHERE b.status IN ('hold', 'requested', 'approved') AND b.id IS DISTINCT FROM $6"
         " AND (b.expires_at IS NULL OR b.expires_at > $7)"
+        " AND (b.seat_group IS DISTINCT FROM $8 OR b.mentee_id = ANY($1::uuid[]))"
         " AND ((b.mentor_id = ANY($1::uuid[]) OR b.mentee_id = ANY($1::uuid[])) AND b.during && tstzrange($3, $4, '[)')"
         " OR b.mentor_id = $2 AND b.during && tstzrange($3::timestamptz - $5::interval, $4::timestamptz + $5::interval,"
         " '[)')) ORDER BY lower(b.during), b.id",
-        people, padded, start, end_, pad, except_booking, now,
+        people, padded, start, end_, pad, except_booking, now, joining,
     )  # fmt: skip
     return [
         Taken(

@@ -16,7 +16,8 @@ from server.booking import actions as booking
 from server.booking.model import HOLD_FOR, Booking, Status
 from server.people import actions as people
 from server.people.model import Principal, Role
-from server.sessions import store
+from server.people.store import lock_people
+from server.sessions import rooms, store
 from server.sessions.model import (
     JOIN_CLOSES,
     Outcome,
@@ -104,7 +105,9 @@ async def approve(ctx: Context, actor_id: UUID, booking_id: UUID, *, also: Also 
         moved = await booking.accept_in(conn, actor_id, booking_id, now)
         if not await _scheduled(conn, moved.session_id):
             return await publish(conn, moved, now)
+        await rooms.leave_in(conn, moved.session_id)
         await store.move(conn, moved.session_id, moved.start, moved.end)
+        await rooms.enter_in(conn, moved.session_id)
         await record(conn, SessionMoved(moved.session_id, now, *_where(moved)))
         return moved
 
@@ -116,6 +119,7 @@ async def publish(conn: Conn, approved: Booking, now: datetime) -> Booking:
     await store.publish(
         conn, approved.session_id, approved.mentor_id, approved.mentee_id, approved.start, approved.end, now
     )
+    await rooms.enter_in(conn, approved.session_id)
     await record(conn, SessionPublished(approved.session_id, now, *_where(approved)))
     return approved
 
@@ -161,6 +165,7 @@ async def cancel_one(
     cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now, percent)
     if await _scheduled(conn, cancelled.session_id):
         await store.cancel(conn, cancelled.session_id, now)
+        await rooms.leave_in(conn, cancelled.session_id)
         await record(
             conn, SessionCancelled(cancelled.session_id, now, *_where(cancelled), actor_id, reason.strip())
         )
@@ -192,9 +197,11 @@ async def reschedule(
 async def _take(
     ctx: Context, booking_id: UUID, step: Callable[[Conn, datetime], Awaitable[Booking]], also: Also
 ) -> Booking:
-    """One step in one transaction, with its session locked from the beginning."""
+    """One step in one transaction, with its people and its session locked from the beginning, in this order."""
 
     async def work(conn: Conn) -> Booking:
+        if (of := await store.people_of_booking(conn, booking_id)) is not None:
+            await lock_people(conn, of)
         await store.lock_of_booking(conn, booking_id)
         await also(conn)
         return await step(conn, ctx.clock.now())
@@ -241,17 +248,15 @@ async def upcoming(
 
 
 async def join(ctx: Context, principal: Principal, session_id: UUID) -> tuple[Session, str, datetime]:
-    """The session, a token for its room, and when the token expires.
+    """One's own session, a token for the room it meets in, and when the token expires; any session of the room will do.
 
     Raises ``NotFound``, ``Forbidden("not_a_participant")``, and ``Conflict`` with ``too_early`` (``opens_at`` beside
     it), ``session_over`` or ``session_cancelled``.
     """
     now = ctx.clock.now()
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        session = await session_in(conn, session_id)
         user = await people.user_in(conn, principal.user_id)
-    if session.role_of(user.id) is None:
-        raise _foreign()
+        _, session = await rooms.own_session_in(conn, user.id, session_id)
     if session.status is SessionStatus.CANCELLED:
         raise Conflict("session_cancelled", "This session does not take place.")
     if now < session.opens_at:

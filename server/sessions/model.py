@@ -42,6 +42,7 @@ class Session:
     mentor_name: str
     mentee_name: str
     topic: str
+    room_id: UUID  # the session whose room it meets in, mostly itself
 
     @property
     def opens_at(self) -> datetime:
@@ -56,6 +57,51 @@ class Session:
         if user_id == self.mentor_id:
             return "mentor"
         return "mentee" if user_id == self.mentee_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where sessions meet that share a mentor and a time: the seats of a group, or what was merged. First of
+    ``sessions`` is the one that gives the room its id and its times; cancelled ones are in it only if all are."""
+
+    sessions: tuple[Session, ...]
+
+    @property
+    def first(self) -> Session:
+        return self.sessions[0]
+
+    @property
+    def id(self) -> UUID:
+        return self.first.id
+
+    @property
+    def people(self) -> tuple[tuple[UUID, str, str], ...]:
+        """(user id, name, role) of everybody, each once, mentors first."""
+        mentors = {s.mentor_id: (s.mentor_id, s.mentor_name, "mentor") for s in self.sessions}
+        mentees = {s.mentee_id: (s.mentee_id, s.mentee_name, "mentee") for s in self.sessions}
+        return (*mentors.values(), *mentees.values())
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None while one is open; ``completed`` if anybody met."""
+        outcomes = [session.outcome for session in self.sessions]
+        if None in outcomes:
+            return None
+        return Outcome.COMPLETED if Outcome.COMPLETED in outcomes else outcomes[0]
+
+    @property
+    def status(self) -> SessionStatus:
+        statuses = {session.status for session in self.sessions}
+        for status in (SessionStatus.SCHEDULED, SessionStatus.SETTLED):
+            if status in statuses:
+                return status
+        return SessionStatus.CANCELLED
+
+    def session_of(self, user_id: UUID) -> Session | None:
+        """The person's own session in this room, one that takes place if there is a choice."""
+        own = [session for session in self.sessions if session.role_of(user_id) is not None]
+        own.sort(key=lambda session: session.status is SessionStatus.CANCELLED)
+        return own[0] if own else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ from server.people.zones import zone
 from server.sessions.actions import at_once, cancel_one, publish
 
 MOST: Final = 26  # half a year of weeks
-_PER_DATE: Final = frozenset({"booking_conflict", "day_full", "week_full", "month_full", "invalid_input"})
+_PER_DATE: Final = frozenset(
+    {"booking_conflict", "day_full", "week_full", "month_full", "group_full", "invalid_input"}
+)
 
 
 async def book(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from server.sessions.model import Outcome, Session, SessionStatus
 
 _SELECT = (
     "SELECT s.id, s.mentor_id, s.mentee_id, s.starts_at, s.ends_at, s.status, s.outcome, s.settled_at,"
-    " b.id AS booking_id, b.topic, mentor.name AS mentor_name, mentee.name AS mentee_name"
+    " coalesce(s.room_id, s.id) AS room_id, b.id AS booking_id, b.topic, mentor.name AS mentor_name,"
+    " mentee.name AS mentee_name"
     " FROM sessions s JOIN bookings b ON b.session_id = s.id"
     " JOIN users mentor ON mentor.id = s.mentor_id JOIN users mentee ON mentee.id = s.mentee_id"
 )
@@ -30,6 +32,7 @@ def _session(row: Row) -> Session:
         mentor_name=row["mentor_name"],
         mentee_name=row["mentee_name"],
         topic=row["topic"],
+        room_id=row["room_id"],
     )
 
 
@@ -71,6 +74,55 @@ async def cancel(conn: Conn, session_id: UUID, now: datetime) -> None:
 async def session(conn: Conn, session_id: UUID) -> Session | None:
     row = await conn.fetchrow(f"{_SELECT} WHERE s.id = $1", session_id)
     return _session(row) if row else None
+
+
+async def in_room(conn: Conn, session_id: UUID) -> list[Session]:
+    """Every session that meets where this one meets, the one whose room it is first; empty without such a session."""
+    rows = await conn.fetch(
+        f"{_SELECT} WHERE coalesce(s.room_id, s.id) ="
+        " (SELECT coalesce(r.room_id, r.id) FROM sessions r WHERE r.id = $1)"
+        " ORDER BY s.room_id IS NOT NULL, s.created_at, s.id",
+        session_id,
+    )
+    return [_session(row) for row in rows]
+
+
+async def room_of_group(conn: Conn, session_id: UUID) -> UUID | None:
+    """The room in which the other seats of the session's group meet at its time, if there are any."""
+    found: UUID | None = await conn.fetchval(
+        "SELECT coalesce(s.room_id, s.id) FROM sessions s JOIN bookings b ON b.session_id = s.id"
+        " JOIN bookings own ON own.seat_group = b.seat_group AND own.during = b.during"
+        " WHERE own.session_id = $1 AND s.id <> $1 AND s.status = 'scheduled' ORDER BY s.created_at, s.id LIMIT 1",
+        session_id,
+    )
+    return found
+
+
+async def set_room(conn: Conn, sessions: Sequence[UUID], room_id: UUID | None) -> None:
+    """Let these sessions meet in that one's room (None: each in its own); it itself has its own."""
+    await conn.execute(
+        "UPDATE sessions SET room_id = nullif($2::uuid, id) WHERE id = ANY($1::uuid[])", sessions, room_id
+    )
+
+
+async def hand_over(conn: Conn, room_id: UUID, heir: UUID, leaver: UUID) -> None:
+    """What was said, and who was seen, in a room that goes to another session: all but the mentee who leaves it."""
+    await conn.execute("UPDATE chat_messages SET session_id = $2 WHERE session_id = $1", room_id, heir)
+    await conn.execute(
+        "UPDATE sessions SET last_chat_seq = (SELECT coalesce(max(seq), 0) FROM chat_messages WHERE session_id = id)"
+        " WHERE id = ANY($1::uuid[])",
+        [room_id, heir],
+    )
+    await conn.execute(
+        "UPDATE presence_intervals SET session_id = $2 WHERE session_id = $1 AND user_id <> $3",
+        room_id, heir, leaver,
+    )  # fmt: skip
+
+
+async def people_of_booking(conn: Conn, booking_id: UUID) -> tuple[UUID, UUID] | None:
+    """(mentor, mentee)"""
+    row = await conn.fetchrow("SELECT mentor_id, mentee_id FROM bookings WHERE id = $1", booking_id)
+    return None if row is None else (row["mentor_id"], row["mentee_id"])
 
 
 async def lock_of_booking(conn: Conn, booking_id: UUID) -> UUID | None:

@@ -16,14 +16,15 @@ _ROOM: Final = "visavis:room"
 
 
 def room_token(settings: Settings, session: Session, user: User, now: datetime) -> tuple[str, datetime]:
-    """A token for the socket, WHIP and WHEP, and when it expires: as the room closes, so that nobody is cut off.
+    """A token for the socket, WHIP and WHEP of the room the session meets in, and when it expires: as the
+    room closes, so that nobody is cut off.
 
     Raises ``Forbidden("not_a_participant")``.
     """
     role = session.role_of(user.id)
     if role is None:
         raise Forbidden("not_a_participant", "This session is somebody else's.")
-    claims = {"sub": str(user.id), "sid": str(session.id), "name": user.name, "role": role}
+    claims = {"sub": str(user.id), "sid": str(session.room_id), "name": user.name, "role": role}
     return sign(settings, _ROOM, claims, now, session.closes_at), session.closes_at
 
 

@@ -193,7 +193,7 @@ ROUTES = (
         body=BookingIn, reply=BookingOut, status=201, limits=_LIMITS, idempotent=True,
         refusals={
             402: ("insufficient_tokens",),
-            409: (_CONFLICT, "day_full", "week_full", "month_full", "idempotency_in_progress"),
+            409: (_CONFLICT, "group_full", "day_full", "week_full", "month_full", "idempotency_in_progress"),
             422: ("idempotency_key_reused",),
         },
     ),
@@ -228,7 +228,10 @@ ROUTES = (
         "POST", "/bookings/{id}/approve", approve, access=_OWNER, summary="Approve", tag=TAG, reply=BookingOut,
         limits=_LIMITS,
         refusals={
-            409: (_ILLEGAL, _CONFLICT, "time_has_passed", "request_expired", "proposal_expired", "session_begun"),
+            409: (
+                _ILLEGAL, _CONFLICT, "group_full", "time_has_passed", "request_expired", "proposal_expired",
+                "session_begun",
+            ),
         },
     ),
     endpoint(
@@ -237,7 +240,8 @@ ROUTES = (
     ),
     endpoint(
         "POST", "/bookings/{id}/reschedule", reschedule, access=_OWNER, summary="Propose another time", tag=TAG,
-        body=RescheduleIn, reply=BookingOut, limits=_LIMITS, refusals={409: (_CONFLICT, _ILLEGAL, "session_begun")},
+        body=RescheduleIn, reply=BookingOut, limits=_LIMITS,
+        refusals={409: (_CONFLICT, "group_full", _ILLEGAL, "session_begun")},
     ),
     endpoint(
         "POST", "/bookings/{id}/cancel", cancel, access=_OWNER, summary="Cancel", tag=TAG,

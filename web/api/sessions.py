@@ -35,6 +35,7 @@ def shown(it: Session) -> SessionOut:
     return SessionOut(
         id=it.id,
         booking_id=it.booking_id,
+        room_id=it.room_id,
         topic=it.topic,
         start=it.start,
         end=it.end,
@@ -67,6 +68,7 @@ async def join(call: Call[Nothing, NoQuery]) -> JoinOut:
     relays = ice_servers(call.ctx.settings.turn, str(call.caller.user_id), call.ctx.clock.now())
     return JoinOut(
         room_token=token,
+        room_id=session.room_id,
         ws_url=socket_url(call.request, session),
         ice_servers=[server.as_json() for server in relays],
         expires_at=expires_at,
@@ -83,7 +85,7 @@ def socket_url(request: http.Request, session: Session) -> str:
         scheme, host = public.scheme, public.netloc
     else:
         scheme, host = request.scheme, request.host
-    return f"{'wss' if scheme == 'https' else 'ws'}://{host}/ws/sessions/{session.id}"
+    return f"{'wss' if scheme == 'https' else 'ws'}://{host}/ws/sessions/{session.room_id}"
 
 
 async def who_was_there(call: Call[Nothing, NoQuery]) -> Page[AttendanceOut]:
@@ -108,7 +110,7 @@ def _seen(person: PersonAttendance) -> AttendanceOut:
 async def said(call: Call[Nothing, ChatQuery]) -> ChatPage:
     """The chat, newest page first, each page in order."""
     session = await sessions.get(call.ctx, call.caller, call.id())
-    history = await chat.recent(call.ctx, session.id, call.query.before, call.query.limit)
+    history = await chat.recent(call.ctx, session.room_id, call.query.before, call.query.limit)
     return ChatPage(
         items=[
             ChatOut(seq=m.seq, client_id=m.client_id, user_id=m.user_id, name=m.name, text=m.text, at=m.at)

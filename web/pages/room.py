@@ -8,10 +8,10 @@ from uuid import UUID
 
 from aiohttp import web as http
 
-from server.base.errors import Forbidden, NotFound
+from server.base.errors import NotFound
 from server.people.model import Role, User
-from server.sessions import actions as sessions
-from server.sessions.model import Session
+from server.sessions import rooms
+from server.sessions.model import Room, Session
 from web.access import Owner
 from web.context import context
 from web.pages.render import render, signed_in
@@ -21,9 +21,10 @@ from web.routing import page
 
 @dataclass(frozen=True, slots=True)
 class RoomView:
-    """A session's room for one of its two people."""
+    """A room for one of its people; ``id`` is that person's own session, the names are in the order of the room."""
 
     id: UUID
+    people: tuple[Person, ...]
     me: Person
     mentor: Person
     mentee: Person
@@ -34,16 +35,18 @@ class RoomView:
     topic: str
 
     @property
-    def other(self) -> Person:
-        return self.mentee if self.me.id == self.mentor.id else self.mentor
+    def other(self) -> str:
+        """Whom the reader comes to meet."""
+        if self.me.id != self.mentor.id:
+            return self.mentor.name
+        mentees = len(self.people) - 1
+        return self.mentee.name if mentees == 1 else f"{mentees} mentees"
 
 
-def room_view(session: Session, reader: User) -> RoomView:
-    """Raises Forbidden ``not_a_participant``, for administrators too: a room is for its two people."""
-    if session.role_of(reader.id) is None:
-        raise Forbidden("not_a_participant", "This session is between other people.")
+def room_view(found: Room, session: Session, reader: User) -> RoomView:
     return RoomView(
         id=session.id,
+        people=tuple(Person(user_id, name) for user_id, name, _ in found.people),
         me=Person(reader.id, reader.name),
         mentor=Person(session.mentor_id, session.mentor_name),
         mentee=Person(session.mentee_id, session.mentee_name),
@@ -61,8 +64,10 @@ async def room(request: http.Request) -> http.StreamResponse:
         session_id = UUID(request.match_info["id"])
     except ValueError:
         raise NotFound("session_not_found", "There is no such session.") from None
-    session = await sessions.get(context(request), principal_of(me), session_id)
-    return await render(request, "room/room.html", view=room_view(session, me))
+    found, session = await rooms.own_session(context(request), principal_of(me), session_id)
+    if found.id != session_id:
+        raise http.HTTPSeeOther(f"/sessions/{found.id}/room")
+    return await render(request, "room/room.html", view=room_view(found, session, me))
 
 
 ROUTES = (

@@ -121,6 +121,7 @@ class Participant(Out):
 class SessionOut(Out):
     id: UUID
     booking_id: UUID
+    room_id: UUID = Field(description="The session whose room it meets in: mostly itself.")
     topic: str
     start: Instant
     end: Instant
@@ -152,6 +153,9 @@ class AttendanceOut(Out):
 
 class JoinOut(Out):
     room_token: str
+    room_id: UUID = Field(
+        description="The id for the socket, WHIP and WHEP: that of the session whose room it is."
+    )
     ws_url: str
     ice_servers: list[dict[str, str | list[str]]] = Field(
         description=(

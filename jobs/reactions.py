@@ -26,12 +26,14 @@ from server.booking.model import (
     BookingRequested,
     BookingRescheduled,
     HoldLapsed,
+    MoveAsked,
     MoveDeclined,
     MoveProposed,
     Status,
     TokensHeld,
     TokensReleased,
 )
+from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
 from server.notifications.model import Kind
@@ -87,6 +89,14 @@ async def tell_proposed(conn: Conn, ctx: Context, fact: StoredFact) -> None:
         "answer_by": proposed.expires_at,
     }
     await meeting.tell(conn, ctx, (asked,), Kind.MOVE_PROPOSED, f"fact:{fact.id}", values=values)
+
+
+async def tell_asked(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both sides are asked to agree on another time, unless it was called off or moved meanwhile."""
+    asked = decode(MoveAsked, fact.data)
+    meeting = await load_meeting(conn, ctx, asked.session_id, reason=asked.reason)
+    if meeting.status in (Status.REQUESTED, Status.APPROVED) and meeting.occasion.start == asked.start:
+        await meeting.tell(conn, ctx, BOTH, Kind.MOVE_ASKED, f"fact:{fact.id}")
 
 
 async def tell_declined(conn: Conn, ctx: Context, fact: StoredFact) -> None:
@@ -214,10 +224,13 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     SlotOffered.KIND: (tell_offered,),
     MoveProposed.KIND: (tell_proposed,),
     MoveDeclined.KIND: (tell_declined,),
+    MoveAsked.KIND: (tell_asked,),
     TokensReleased.KIND: (),
     SessionPublished.KIND: (),
     SessionMoved.KIND: (),
     SessionCancelled.KIND: (),
+    SessionsMerged.KIND: (),
+    SessionsUnmerged.KIND: (),
     PersonJoined.KIND: (),
     PersonLeft.KIND: (),
     NoShowSuspected.KIND: (nudge_absent,),

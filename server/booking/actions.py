@@ -59,7 +59,8 @@ async def book_in(
 
     Raises ``Invalid`` with all faults (a time that is no slot of the mentor's is one),
     ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, ``Conflict("booking_conflict")`` with
-    ``conflicts``, ``Conflict("day_full")``, ``Conflict("group_full")`` and the like, and ``InsufficientFunds("insufficient_tokens")``.
+    ``conflicts``, ``Conflict("day_full")``, ``Conflict("group_full")`` and the like, and
+    ``InsufficientFunds("insufficient_tokens")``.
     """
     faults = text_faults("topic", topic, longest=model.MAX_TOPIC)
     faults += text_faults("note", note, longest=model.MAX_NOTE, lines=True)
@@ -180,18 +181,19 @@ async def reject_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, n
 
 
 async def cancel_in(
-    conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime, fee_percent: int
-) -> Booking:
+    conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime, fee_percent: int,
+    by: Party | None = None,
+) -> Booking:  # fmt: skip
     """Either side withdraws before the session begins; the mentee has his tokens back, less what a late cancellation
     costs by the terms he booked under. ``fee_percent`` of that is the platform's."""
     reason = _reason(reason)
-    booking, status = await _step(conn, actor_id, booking_id, Step.CANCEL, now)
+    booking, status = await _step(conn, actor_id, booking_id, Step.CANCEL, now, by)
     await store.end(conn, booking_id, status, actor_id, reason, now)
     cancelled = await booking_in(conn, booking_id)
     if booking.status is Status.HOLD:  # nothing was paid
         await record(conn, _lapsed(booking, now))
         return cancelled
-    fee = booking.cancellation_fee(booking.party(actor_id), now)
+    fee = booking.cancellation_fee(by or booking.party(actor_id), now)
     await record(
         conn,
         BookingCancelled(
@@ -407,7 +409,7 @@ async def mark_held_in(conn: Conn, session_id: UUID, now: datetime) -> Booking:
     """The session was settled. Raises ``NotFound`` and ``Conflict("illegal_transition")``; moves no money."""
     booking = await store.lock_of_session(conn, session_id)
     if booking is None:
-        raise _no_booking()
+        raise no_booking()
     status = model.next_status(booking, Step.SETTLE, Party.SYSTEM, now)
     await store.set_status(conn, booking.id, status, now)
     return await booking_in(conn, booking.id)
@@ -451,20 +453,21 @@ async def list_for(
 
 
 async def _step(
-    conn: Conn, actor_id: UUID | None, booking_id: UUID, step: Step, now: datetime
+    conn: Conn, actor_id: UUID | None, booking_id: UUID, step: Step, now: datetime, by: Party | None = None
 ) -> tuple[Booking, Status]:
-    """The locked booking and where the step leads it; an actor of None is the product itself."""
+    """The locked booking and where the step leads it; an actor of None is the product itself, ``by`` the role of one
+    who is neither side."""
     booking = await store.lock(conn, booking_id)
     if booking is None:
-        raise _no_booking()
-    party = Party.SYSTEM if actor_id is None else booking.party(actor_id)
+        raise no_booking()
+    party = by or (Party.SYSTEM if actor_id is None else booking.party(actor_id))
     return booking, model.next_status(booking, step, party, now)
 
 
 async def booking_in(conn: Conn, booking_id: UUID) -> Booking:
     """Whoever asks. Raises ``NotFound("booking_not_found")``."""
     if (booking := await store.booking(conn, booking_id)) is None:
-        raise _no_booking()
+        raise no_booking()
     return booking
 
 
@@ -485,5 +488,5 @@ def _reason(reason: str) -> str:
     return reason.strip()
 
 
-def _no_booking() -> NotFound:
+def no_booking() -> NotFound:
     return NotFound("booking_not_found", "There is no such booking.")

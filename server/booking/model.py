@@ -42,12 +42,14 @@ class Step(StrEnum):
     DECLINE = "decline"
     EXPIRE = "expire"
     SETTLE = "settle"
+    ASK = "ask"  # both sides, to agree on another time
 
 
 class Party(StrEnum):
     MENTOR = "mentor"
     MENTEE = "mentee"
     SYSTEM = "system"
+    ADMIN = "admin"
 
 
 # (status, step, who) -> the next status; what is not here cannot happen. ACCEPT and DECLINE answer the other side's
@@ -76,6 +78,11 @@ TRANSITIONS: Final[Mapping[tuple[Status, Step, Party], Status]] = {
     (Status.APPROVED, Step.DECLINE, Party.MENTOR): Status.APPROVED,
     (Status.APPROVED, Step.DECLINE, Party.MENTEE): Status.APPROVED,
     (Status.APPROVED, Step.SETTLE, Party.SYSTEM): Status.HELD,
+    (Status.REQUESTED, Step.CANCEL, Party.ADMIN): Status.CANCELLED,
+    (Status.APPROVED, Step.CANCEL, Party.ADMIN): Status.CANCELLED,
+    (Status.APPROVED, Step.MOVE, Party.ADMIN): Status.APPROVED,  # merged into another session's room
+    (Status.REQUESTED, Step.ASK, Party.ADMIN): Status.REQUESTED,
+    (Status.APPROVED, Step.ASK, Party.ADMIN): Status.APPROVED,
 }
 
 
@@ -213,7 +220,7 @@ def next_status(booking: Booking, step: Step, party: Party, now: datetime) -> St
         _answerable(booking, step, party, now)
     if (
         booking.status is Status.APPROVED
-        and step in (Step.CANCEL, Step.PROPOSE, Step.ACCEPT)
+        and step in (Step.CANCEL, Step.PROPOSE, Step.ACCEPT, Step.MOVE, Step.ASK)
         and now >= booking.start
     ):
         raise Conflict("session_begun", "The session has already begun.")
@@ -370,6 +377,22 @@ class MoveProposed:
     proposed_by: UUID
     reason: str
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveAsked:
+    """An administrator asks both sides to agree on another time; the old one stands until they do."""
+
+    KIND: ClassVar[str] = "move_asked"
+    session_id: UUID
+    at: datetime
+    booking_id: UUID
+    mentor_id: UUID
+    mentee_id: UUID
+    start: datetime
+    end: datetime
+    asked_by: UUID
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,14 @@ async def move(
     return True
 
 
+async def sit(conn: Conn, booking_id: UUID, seat: Seat, now: datetime) -> None:
+    """Another seat at the same time."""
+    await conn.execute(
+        "UPDATE bookings SET seat_group = $2, seat = $3, updated_at = $4 WHERE id = $1",
+        booking_id, seat.group, seat.number, now,
+    )  # fmt: skip
+
+
 _NO_PROPOSAL = "proposed = NULL, proposed_by = NULL, proposed_reason = NULL, proposal_expires_at = NULL"
 
 

@@ -12,7 +12,8 @@ from server.chat.model import PAGE, ChatMessage, History
 
 
 async def say(ctx: Context, session_id: UUID, user_id: UUID, client_id: str, text: str) -> ChatMessage:
-    """Store a message and return it with its number; the same ``client_id`` again returns the stored one.
+    """Store a message in the room the session meets in and return it with its number; the same ``client_id`` again
+    returns the stored one.
 
     Whether the person belongs into the room, and whether the room is still open, is the caller's check.
     Raises ``Invalid`` and ``NotFound("session_not_found")``.
@@ -21,13 +22,14 @@ async def say(ctx: Context, session_id: UUID, user_id: UUID, client_id: str, tex
         raise Invalid(found, "This message cannot be sent.")
 
     async def work(conn: Conn) -> ChatMessage:
-        last = await store.lock_counter(conn, session_id)
-        if last is None:
+        counter = await store.lock_counter(conn, session_id)
+        if counter is None:
             raise NotFound("session_not_found", "There is no such session.")
-        message = await store.by_client_id(conn, session_id, user_id, client_id)
+        room_id, last = counter
+        message = await store.by_client_id(conn, room_id, user_id, client_id)
         if message is None:
-            await store.append(conn, session_id, last + 1, user_id, client_id, text, ctx.clock.now())
-            message = await store.by_client_id(conn, session_id, user_id, client_id)
+            await store.append(conn, room_id, last + 1, user_id, client_id, text, ctx.clock.now())
+            message = await store.by_client_id(conn, room_id, user_id, client_id)
         if message is None:  # the join with users found nobody
             raise NotFound("user_not_found", "There is no such person.")
         return message

@@ -26,12 +26,20 @@ def _message(row: Row) -> ChatMessage:
     )
 
 
-async def lock_counter(conn: Conn, session_id: UUID) -> int | None:
-    """The last number given out; the row stays locked until the transaction ends. None without such a session."""
-    last: int | None = await conn.fetchval(
-        "SELECT last_chat_seq FROM sessions WHERE id = $1 FOR NO KEY UPDATE", session_id
-    )
-    return last
+async def lock_counter(conn: Conn, session_id: UUID) -> tuple[UUID, int] | None:
+    """In whose room the session meets and the last number given out there; the row stays locked until the transaction
+    ends. None without such a session."""
+    last: int | None = None
+    room_id: UUID | None = session_id
+    while room_id is not None:  # a room is its own: at most one step on, two if it goes to another meanwhile
+        session_id = room_id
+        row = await conn.fetchrow(
+            "SELECT room_id, last_chat_seq FROM sessions WHERE id = $1 FOR NO KEY UPDATE", session_id
+        )
+        if row is None:
+            return None
+        room_id, last = row["room_id"], row["last_chat_seq"]
+    return None if last is None else (session_id, last)
 
 
 async def by_client_id(conn: Conn, session_id: UUID, user_id: UUID, client_id: str) -> ChatMessage | None:

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     BOOKING_EXPIRED = "booking_expired"
     MOVE_PROPOSED = "move_proposed"
     MOVE_DECLINED = "move_declined"
+    MOVE_ASKED = "move_asked"
     SLOT_OFFERED = "slot_offered"
     REMINDER = "reminder"
     NO_SHOW_NUDGE = "no_show_nudge"

@@ -13,6 +13,7 @@ from server.base.errors import Conflict, Forbidden, NotFound
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
 from server.base.store import record
 from server.booking import actions as booking
+from server.booking import office
 from server.booking.model import HOLD_FOR, Booking, Status
 from server.people import actions as people
 from server.people.model import Principal, Role
@@ -163,6 +164,30 @@ async def cancel_one(
     """`cancel` within a transaction."""
     percent = ctx.settings.platform_fee_percent
     cancelled = await booking.cancel_in(conn, actor_id, booking_id, reason, now, percent)
+    return await _withdraw(conn, actor_id, cancelled, reason, now)
+
+
+async def cancel_for_both(ctx: Context, admin_id: UUID, booking_id: UUID, reason: str) -> Booking:
+    """An administrator calls it off, says why, and the mentee has all his tokens back. Raises what `cancel` raises."""
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        cancelled = await office.cancel_in(conn, admin_id, booking_id, reason, now)
+        return await _withdraw(conn, admin_id, cancelled, reason, now)
+
+    return await _take(ctx, booking_id, step, None)
+
+
+async def ask_to_move(ctx: Context, admin_id: UUID, booking_id: UUID, reason: str) -> Booking:
+    """An administrator asks both sides to agree on another time. Raises what `cancel` raises."""
+
+    async def step(conn: Conn, now: datetime) -> Booking:
+        return await office.ask_to_move_in(conn, admin_id, booking_id, reason, now)
+
+    return await _take(ctx, booking_id, step, None)
+
+
+async def _withdraw(conn: Conn, actor_id: UUID, cancelled: Booking, reason: str, now: datetime) -> Booking:
+    """The session of a booking that was cancelled does not take place, if there is one."""
     if await _scheduled(conn, cancelled.session_id):
         await store.cancel(conn, cancelled.session_id, now)
         await rooms.leave_in(conn, cancelled.session_id)

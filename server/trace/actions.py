@@ -18,7 +18,9 @@ from server.booking.model import (
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
+    MoveAsked,
 )
+from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications.model import Kind
 from server.trace import store
 from server.trace.model import FACTS, TRANSFERS, Line, People, in_order, instant, presence_lines
@@ -64,6 +66,12 @@ def _of_fact(fact: StoredFact, people: People) -> str:
             return f"by {people.name(data['mentor_id'])}"
         case BookingRescheduled.KIND:
             return f"by {people.name(data['moved_by'])} to {_span(data)}: {data['reason']}"
+        case SessionsMerged.KIND:
+            return f"into the room of {data['room_id']}, {_span(data)}: {data['reason']}"
+        case SessionsUnmerged.KIND:
+            return f"from the room of {data['room_id']}, {_span(data)}: {data['reason']}"
+        case MoveAsked.KIND:
+            return f"to agree on another time: {data['reason']}"
         case BookingRejected.KIND:
             return f"by {people.name(data['mentor_id'])}: {data['reason']}"
         case BookingCancelled.KIND:

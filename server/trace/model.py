@@ -15,18 +15,23 @@ from server.booking.model import (
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
+    MoveAsked,
 )
 from server.ledger.model import TransferKind
+from server.merging.model import SessionsMerged, SessionsUnmerged
 
 # What can be told, in the order of a story whose lines share an instant.
 ORDER: Final = (
-    "booked", "held", "rescheduled", "approved", "rejected", "cancelled", "mailed", "reminded",
-    "joined", "missed", "left", "settled", "accrued", "fee", "released", "paid",
+    "booked", "held", "rescheduled", "merged", "unmerged", "asked", "approved", "rejected", "cancelled",
+    "mailed", "reminded", "joined", "missed", "left", "settled", "accrued", "fee", "released", "paid",
 )  # fmt: skip
 
 FACTS: Final = {
     BookingRequested.KIND: "booked",
     BookingRescheduled.KIND: "rescheduled",
+    SessionsMerged.KIND: "merged",
+    SessionsUnmerged.KIND: "unmerged",
+    MoveAsked.KIND: "asked",
     BookingApproved.KIND: "approved",
     BookingRejected.KIND: "rejected",
     BookingCancelled.KIND: "cancelled",

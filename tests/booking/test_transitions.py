@@ -65,6 +65,9 @@ PROMISED = {
     (Party.MENTEE, Step.DECLINE): {"requested": "requested", "approved": "approved"},
     (Party.SYSTEM, Step.EXPIRE): {"hold": "expired", "requested": "expired"},
     (Party.SYSTEM, Step.SETTLE): {"approved": "held"},
+    (Party.ADMIN, Step.CANCEL): {"requested": "cancelled", "approved": "cancelled"},
+    (Party.ADMIN, Step.MOVE): {"approved": "approved"},
+    (Party.ADMIN, Step.ASK): {"requested": "requested", "approved": "approved"},
 }
 
 

@@ -86,7 +86,9 @@ async def test_seats_share_a_room_and_each_has_its_own_verdict(ctx: Context, clo
     for mentee, it in zip(mentees, bookings, strict=True):
         own, _, _ = await sessions.join(ctx, who(mentee), it.session_id)
         assert (own.id, own.room_id) == (it.session_id, room_id)
-        assert (await sessions.join(ctx, who(mentee), room_id))[0] == own  # a link to the room leads there, too
+        assert (await sessions.join(ctx, who(mentee), room_id))[
+            0
+        ] == own  # a link to the room leads there, too
     people = (await rooms.room(ctx, bookings[2].session_id)).people
     assert [user_id for user_id, _, _ in people] == [ada.id, *(it.id for it in mentees)]
     for user in (ada, mentees[0], mentees[1]):  # the third one stays away

@@ -1,4 +1,4 @@
-"""What an administrator does to a booking: calls it off for nothing, puts it to another time, asks its people to move."""
+"""What an administrator does to a booking: calls it off for free, moves it, asks its people for another time."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ async def cancel_for_both(ctx: Context, admin_id: UUID, booking_id: UUID, reason
         cancelled = await office.cancel_in(conn, admin_id, booking_id, reason, now)
         return await _withdraw(conn, admin_id, cancelled, reason, now)
 
-    return await _take(ctx, booking_id, step, None)
+    return await _take(ctx, booking_id, step, nothing_more)
 
 
 async def ask_to_move(ctx: Context, admin_id: UUID, booking_id: UUID, reason: str) -> Booking:
@@ -183,7 +183,7 @@ async def ask_to_move(ctx: Context, admin_id: UUID, booking_id: UUID, reason: st
     async def step(conn: Conn, now: datetime) -> Booking:
         return await office.ask_to_move_in(conn, admin_id, booking_id, reason, now)
 
-    return await _take(ctx, booking_id, step, None)
+    return await _take(ctx, booking_id, step, nothing_more)
 
 
 async def _withdraw(conn: Conn, actor_id: UUID, cancelled: Booking, reason: str, now: datetime) -> Booking:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from server.base.context import Context
 from web import pages
 from web.api import (
+    admin,
     bookings,
     inbox,
     links,
@@ -44,6 +45,7 @@ API = (
     *sessions.ROUTES,
     *recordings.ROUTES,
     *money.ROUTES,
+    *admin.ROUTES,
     *inbox.ROUTES,
     *reference.ROUTES,
     *operations.ROUTES,

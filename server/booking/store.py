@@ -293,3 +293,18 @@ async def listed(conn: Conn, only: Filter, before: tuple[datetime, UUID] | None,
         only.person, only.status, only.frm, only.to, before and before[0], before and before[1], limit,
     )  # fmt: skip
     return [_booking(row) for row in rows]
+
+
+async def coming(
+    conn: Conn, mentor_id: UUID | None, now: datetime, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Booking]:
+    """Requests and agreed times (of the mentor; None: of anybody) that begin after ``now``, soonest first, from the
+    (start, id) ``after`` on."""
+    rows = await conn.fetch(
+        f"{_SELECT} WHERE b.status IN ('requested', 'approved') AND lower(b.during) > $2"
+        " AND ($1::uuid IS NULL OR b.mentor_id = $1)"
+        " AND ($3::timestamptz IS NULL OR (lower(b.during), b.id) > ($3, $4::uuid))"
+        " ORDER BY lower(b.during), b.id LIMIT $5",
+        mentor_id, now, after and after[0], after and after[1], limit,
+    )  # fmt: skip
+    return [_booking(row) for row in rows]

@@ -11,12 +11,13 @@ from server.availability import actions as availability
 from server.availability.documents import document, parse
 from server.availability.model import MentorCard, Slot
 from server.base.errors import FieldError, Invalid, NotFound
+from server.conflicts import actions as conflicts
 from server.people import actions as people
 from server.people.model import Role
 from server.people.zones import find_zone
 from web.access import Public, RoleIs
 from web.api.endpoint import Call, endpoint
-from web.schemas.availability import AvailabilityModel
+from web.schemas.availability import AvailabilityModel, SavedAvailability
 from web.schemas.base import NoQuery, Nothing, Page, Span
 from web.schemas.people import MentorCardOut, MentorOut, MentorsQuery, SlotsOut, SlotsQuery
 
@@ -114,12 +115,15 @@ async def hours(call: Call[Nothing, NoQuery]) -> AvailabilityModel:
     return AvailabilityModel.model_validate(document(await availability.get(call.ctx, call.caller.user_id)))
 
 
-async def set_hours(call: Call[AvailabilityModel, NoQuery]) -> AvailabilityModel:
-    """Replace the opening hours. What is booked stays booked."""
+async def set_hours(call: Call[AvailabilityModel, NoQuery]) -> SavedAvailability:
+    """Replace the opening hours. What is booked stays booked; what of it collides is listed."""
     rules = parse(call.body.model_dump(exclude_unset=True, by_alias=True))
-    return AvailabilityModel.model_validate(
-        document(await availability.put(call.ctx, call.caller.user_id, rules))
-    )
+    saved = document(await availability.put(call.ctx, call.caller.user_id, rules))
+    found = [
+        {"booking_id": it.booking.id, "start": it.booking.start, "end": it.booking.end, "why": it.why}
+        for it in await conflicts.of_mentor(call.ctx, call.caller.user_id)
+    ]
+    return SavedAvailability.model_validate(saved | {"collisions": found})
 
 
 def _hours_faults(given: Mapping[str, Any]) -> list[FieldError]:
@@ -146,6 +150,6 @@ ROUTES = (
     ),
     endpoint(
         "PUT", "/me/availability", set_hours, access=RoleIs.of(Role.MENTOR), summary="Set one's opening hours", tag=TAG,
-        body=AvailabilityModel, reply=AvailabilityModel, faults=_hours_faults,
+        body=AvailabilityModel, reply=SavedAvailability, faults=_hours_faults,
     ),
 )  # fmt: skip

@@ -5,7 +5,19 @@ from __future__ import annotations
 from aiohttp import web as http
 
 from web.assets import Assets
-from web.pages import account, availability, bookings, directory, home, inbox, links, money, room, sessions
+from web.pages import (
+    account,
+    admin,
+    availability,
+    bookings,
+    directory,
+    home,
+    inbox,
+    links,
+    money,
+    room,
+    sessions,
+)
 from web.pages.render import TEMPLATES, render
 from web.problems import REQUEST_ID, Problem
 from web.rendering import make_environment
@@ -38,6 +50,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
         *links.ROUTES,
         *sessions.ROUTES,
         *room.ROUTES,
+        *admin.ROUTES,
         *money.ROUTES,
         *inbox.ROUTES,
         asset("/static/{version}/{path:.+}", assets.serve, summary="Files of the pages"),

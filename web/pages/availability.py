@@ -9,6 +9,7 @@ from aiohttp import web as http
 
 from server.availability import actions as availability
 from server.availability.documents import document
+from server.conflicts import actions as conflicts
 from server.people.model import Role
 from web.access import RoleIs
 from web.context import context
@@ -46,6 +47,7 @@ async def editor(request: http.Request) -> http.StreamResponse:
         request,
         "availability.html",
         rules=rules,
+        collisions=await conflicts.of_mentor(context(request), user.id),
         week=[
             (name, [hours(w) for w in body["weekly"] if w["weekday"] == number])
             for number, name in enumerate(WEEKDAYS)

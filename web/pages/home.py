@@ -62,6 +62,8 @@ async def dashboard(request: http.Request) -> http.StreamResponse:
 def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
     links = [
         ("/bookings", "calendar", "Bookings", "Everybody's bookings, newest first, with their state."),
+        ("/admin/conflicts", "shield", "Conflicts", "What is booked and collides, and what resolves it."),
+        ("/admin/merges", "people", "Merged sessions", "Several sessions of a mentor in one room."),
         ("/mentors", "people", "Mentors", "The directory as mentees see it."),
         ("/api/docs", "grid", "API", "The reference of the JSON API."),
         ("/design", "globe", "Design", "The living style guide of these pages."),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from pydantic import Field
 
-from web.schemas.base import In, Text
+from web.schemas.base import In, Instant, Out, Text
 
 _TIME = Field(examples=["09:00"], description="Wall time, 00:00 to 24:00.")
 
@@ -83,3 +85,18 @@ class AvailabilityModel(In):
     holidays: HolidaysModel | None = Field(None, description="Whose public holidays are days off.")
     travel: list[TravelModel] = Field(default_factory=list)
     absences: list[AbsenceModel] = Field(default_factory=list)
+
+
+class CollisionOut(Out):
+    """A booking that the mentor's rules or calendars speak against; it stands until somebody changes that."""
+
+    booking_id: UUID
+    start: Instant
+    end: Instant
+    why: str
+
+
+class SavedAvailability(AvailabilityModel):
+    """The rules as saved, and what of the mentor's coming bookings collides with them, at most a hundred or so."""
+
+    collisions: list[CollisionOut]

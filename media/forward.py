@@ -45,7 +45,8 @@ class Sender(Resender):
         """
         packets = stream.queue
         stream.queue = []
-        self._described.clear()
+        if self._described:
+            self._described.clear()
         redundant = stream.codec is RED
         if len(packets) == 1 and not redundant:
             self._single(stream, packets, now)

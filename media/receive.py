@@ -15,7 +15,7 @@ from media.forward import Sender
 from media.peer import Peer
 from media.recorder import FIRST, KEYFRAME, PACKET, Recorder
 from media.replay import Opening
-from media.rtp import EXTENSION, HEADER, NO_EXTENSIONS, ParseError
+from media.rtp import EXTENSION, HEADER, ParseError
 from media.srtp import Scratch, refusal
 from media.stream import Packet, Stream
 from media.tally import Tally
@@ -166,15 +166,19 @@ class Receiver:
     def flush(self) -> None:
         """Forward everything queued. Needed also before anything changes who gets what."""
         queued, self._queued = self._queued, []
-        tally = self._tally
+        tally, counts = self._tally, self._tally.delay_counts
+        forward = self._sender.forward
+        summed = 0.0
         now = monotonic()
         for stream in queued:
             packets = stream.queue
-            self._sender.forward(stream, now)
+            forward(stream, now)
             now = monotonic()
             delay = now - packets[0][5]  # of the oldest: no packet of the burst waited longer
-            tally.delay_counts[bisect_left(DELAY_EDGES, delay)] += len(packets)
-            tally.delay_sum += delay * len(packets)
+            count = len(packets)
+            counts[bisect_left(DELAY_EDGES, delay)] += count
+            summed += delay * count
+        tally.delay_sum += summed
 
     def _rtcp(self, peer: Peer | None, size: int, now: float) -> None:
         if peer is None:
@@ -232,8 +236,8 @@ class Receiver:
 
         # The same checks as rtp.parse_payload, unrolled: this runs for every packet.
         start = 12 + ((first & 0x0F) << 2)
-        values = NO_EXTENSIONS
         profile = extension = 0
+        level, extras = -1, None
         if first & 0x10:
             if start + 4 > size:
                 tally.drop("rtp_malformed")
@@ -249,12 +253,12 @@ class Receiver:
             return
         if profile:
             try:
-                values = peer.extensions.read(buffer, extension, start, profile)
+                transport, level, extras = peer.extensions.read(buffer, extension, start, profile)
             except ParseError as error:
                 tally.drop(error.reason)
                 return
-            if values[0] >= 0:
-                peer.arrivals.pending[values[0]] = now
+            if transport >= 0:
+                peer.arrivals.pending[transport] = now
 
         payload_type = marker & 0x7F
         stream = peer.streams.get(ssrc)
@@ -265,7 +269,6 @@ class Receiver:
                 stream = self._meet(peer, ssrc, payload_type, names, now)
                 if stream is None:
                     return
-        level = values[1]
         if level >= 0 and level & 0x7F <= TALK_LEVEL:
             peer.talk_packets += 1
             stream.loudness += TALK_LEVEL + 1 - (level & 0x7F)
@@ -295,7 +298,6 @@ class Receiver:
         stream.packets += 1
         stream.bytes += end - start
         marker &= 0x80
-        extras = values[2]
         payload = bytes(scratch.view[start:end])
         packet = (number, timestamp, marker, payload, extras, now)
         ring = stream.ring

@@ -16,11 +16,13 @@ from server.attendance import model as attendance_model
 from server.base.errors import NotFound
 from server.booking import model as booking_model
 from server.integrations.channels import Channels
+from server.merging import model as merging_model
 from server.notifications.actions import inbox
 from server.notifications.model import InboxItem
 from server.payroll import model as payroll_model
 from server.sessions import actions as sessions
 from server.sessions import model as sessions_model
+from server.waitlist import model as waitlist_model
 from tests.support.story import Story
 
 START = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
@@ -54,7 +56,9 @@ def event(item: InboxItem) -> tuple[str, int, str]:
 
 def test_every_fact_is_in_the_table() -> None:
     """A new kind of fact has to be given its reactions, even if it has none."""
-    modules = (attendance_model, booking_model, payroll_model, sessions_model)
+    modules = (
+        attendance_model, booking_model, merging_model, payroll_model, sessions_model, waitlist_model,
+    )  # fmt: skip
     kinds = {
         value.KIND
         for module in modules

@@ -52,6 +52,11 @@ class Session:
     def closes_at(self) -> datetime:
         return self.end + JOIN_CLOSES
 
+    @property
+    def chat_id(self) -> UUID:
+        """Where its people talk; what is said where they no longer meet is none of their business."""
+        return self.id if self.status is SessionStatus.CANCELLED else self.room_id
+
     def role_of(self, user_id: UUID) -> str | None:
         """``mentor`` or ``mentee``, None for anybody else."""
         if user_id == self.mentor_id:

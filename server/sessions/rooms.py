@@ -40,7 +40,9 @@ async def own_session_in(conn: Conn, user_id: UUID, session_id: UUID) -> tuple[R
     """`own_session` in the caller's transaction."""
     asked = await store.session(conn, session_id)
     found = await room_in(conn, session_id)
-    own = asked if asked is not None and asked.role_of(user_id) is not None else found.session_of(user_id)
+    own = asked if asked is not None and asked.role_of(user_id) is not None else None
+    if own is None or own.status is SessionStatus.CANCELLED:
+        own = found.session_of(user_id) or own  # the mentor of a seat that was given up meets the others
     if own is None:
         raise Forbidden("not_a_participant", "This session is somebody else's.")
     return found, own
@@ -55,15 +57,19 @@ async def enter_in(conn: Conn, session_id: UUID) -> None:
 
 async def leave_in(conn: Conn, session_id: UUID) -> None:
     """A session that was cancelled or moves away leaves the others alone. If the room was its own, it goes to the next
-    of them, with what was said and who was seen in it. The mentor must be locked."""
+    of them, with what was said and who was seen in it; a cancelled one goes on leading there, for the people who are
+    in it just now. The mentor must be locked."""
     meeting = await store.in_room(conn, session_id)
-    if len(meeting) < 2:
-        return
     leaver = next(session for session in meeting if session.id == session_id)
-    if leaver.room_id == leaver.id:
-        others = [session for session in meeting if session.id != session_id]
-        # Those that were cancelled have left already; settled ones come last, they need no room any more.
-        heir = min(others, key=lambda session: session.status is not SessionStatus.SCHEDULED)
-        await store.set_room(conn, [session.id for session in others], heir.id)
-        await store.hand_over(conn, leaver.id, heir.id, leaver.mentee_id)
-    await store.set_room(conn, [session_id], None)
+    others = [session for session in meeting if session.id != session_id]
+    coming = [session for session in others if session.status is not SessionStatus.CANCELLED]
+    if not coming:
+        return
+    if leaver.room_id != leaver.id:
+        await store.set_room(conn, [session_id], None)
+        return
+    # Settled ones need no room any more.
+    heir = min(coming, key=lambda session: session.status is not SessionStatus.SCHEDULED)
+    await store.set_room(conn, [session.id for session in others], heir.id)
+    await store.hand_over(conn, leaver.id, heir.id, leaver.mentee_id)
+    await store.set_room(conn, [session_id], heir.id if leaver.status is SessionStatus.CANCELLED else None)

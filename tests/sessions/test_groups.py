@@ -115,6 +115,10 @@ async def test_who_leaves_a_room_leaves_it_to_the_others(ctx: Context, clock: St
     await sessions.cancel(ctx, mentees[0].id, bookings[0].id)
     for it in (second, third):
         assert (await rooms.room(ctx, it)).id == second
+    assert (await sessions.join(ctx, who(ada), first))[
+        0
+    ].room_id == second  # she had come by the first one's link
+    assert (await sessions.get(ctx, who(mentees[0]), first)).chat_id == first
     assert [m.text for m in (await chat.recent(ctx, second)).items] == ["Is anybody here?"]
     assert (await chat.say(ctx, second, ada.id, "b", "I am.")).seq == 2
     seen = await attendance.of_session(ctx, who(ada), second)

@@ -110,7 +110,7 @@ def _seen(person: PersonAttendance) -> AttendanceOut:
 async def said(call: Call[Nothing, ChatQuery]) -> ChatPage:
     """The chat, newest page first, each page in order."""
     session = await sessions.get(call.ctx, call.caller, call.id())
-    history = await chat.recent(call.ctx, session.room_id, call.query.before, call.query.limit)
+    history = await chat.recent(call.ctx, session.chat_id, call.query.before, call.query.limit)
     return ChatPage(
         items=[
             ChatOut(seq=m.seq, client_id=m.client_id, user_id=m.user_id, name=m.name, text=m.text, at=m.at)

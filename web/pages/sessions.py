@@ -124,7 +124,7 @@ async def one(request: http.Request) -> http.StreamResponse:
         bars=bars if view.over or any(it.parts for it in bars) or view.outcome else [],
         outcome_words=outcome_words(view),
         settlement=settlement(view, ctx.settings.platform_fee_percent),
-        chat=await _transcript(request, session.room_id) if view.started else [],
+        chat=await _transcript(request, session.chat_id) if view.started else [],
     )
 
 

@@ -18,7 +18,7 @@ from server.notifications.calendar import Method
 from server.notifications.model import Attendee, Kind, Occasion
 from server.people import store as people
 from server.people.model import User
-from server.sessions.links import links_for
+from server.sessions.links import Action, links_for
 
 BOTH = ("mentor", "mentee")
 
@@ -48,7 +48,9 @@ class Meeting:
         told = 0
         for role in roles:
             person = self.people[role]
-            links = links_for(ctx.settings, self.booking, person.id, ctx.clock.now())
+            # The texts ask for each by name: what this person can do no longer is an empty one.
+            can = links_for(ctx.settings, self.booking, person.id, ctx.clock.now())
+            links = {action.value: can.get(action.value, "") for action in Action}
             told += await notifications.tell_in(
                 conn, ctx, kind=kind, template=template, recipient=person, role=role,
                 occasion=self.occasion, dedup_key=dedup_key, method=method,

@@ -4,49 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from uuid import UUID
+from datetime import datetime
 
-from jobs import store
-from jobs.meetings import BOTH, load_meeting
 from jobs.outbox import Drained, drain
+from jobs.reminders import remind
 from jobs.runner import Job, run_tick
 from jobs.schedule import BUSINESS, EveryMinute, Monthly
 from server.attendance import actions as attendance
 from server.base.context import Context
-from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import NotFound
 from server.booking import actions as bookings
-from server.booking.model import Status
 from server.integrations.channels import Channels
 from server.notifications.actions import deliver_due
-from server.notifications.model import Delivery, Kind
+from server.notifications.model import Delivery
 from server.payroll import actions as payroll
 from server.payroll.model import CLOSING_DAY
-
-REMIND_BEFORE = timedelta(minutes=30)  # late enough to be of use, early enough to get to a desk
-
-
-async def remind(ctx: Context) -> int:
-    """Remind both people, once, of each session that starts within REMIND_BEFORE and has not begun.
-
-    Also of one that was booked later than that. A moved session has another revision and is reminded of again.
-    """
-    now = ctx.clock.now()
-    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        soon = await store.starting_between(conn, now, now + REMIND_BEFORE)
-    told = 0
-    for session_id in soon:
-
-        async def work(conn: Conn, session_id: UUID = session_id) -> int:
-            meeting = await load_meeting(conn, ctx, session_id)
-            if meeting.status is not Status.APPROVED:
-                return 0
-            key = f"{session_id}:{meeting.occasion.revision}"
-            return await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key)
-
-        told += await in_transaction(ctx.pool, work)
-    return told
 
 
 async def settle(ctx: Context) -> int:
@@ -64,7 +36,7 @@ JOBS: Mapping[str, Job] = {
         Job(
             "reminders",
             EveryMinute(),
-            "remind both people of a session that starts within 30 minutes",
+            "remind both people of their session, some time before it (VISAVIS_REMINDERS)",
             50,
             remind,
         ),

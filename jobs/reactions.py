@@ -12,6 +12,7 @@ from typing import TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from jobs import reminders
 from jobs.meetings import BOTH, load_meeting, load_person
 from server.attendance.model import NoShowSuspected, PersonJoined, PersonLeft, SessionSettled
 from server.base.context import Context
@@ -80,7 +81,7 @@ async def tell_proposed(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     """The other side is asked, unless that is settled already."""
     proposed = decode(MoveProposed, fact.data)
     meeting = await load_meeting(conn, ctx, proposed.session_id, reason=proposed.reason)
-    if meeting.status not in (Status.REQUESTED, Status.APPROVED):
+    if meeting.status not in (Status.REQUESTED, Status.APPROVED) or meeting.booking.proposal is None:
         return
     asked = "mentee" if proposed.proposed_by == proposed.mentor_id else "mentor"
     values = {
@@ -164,6 +165,12 @@ async def tell_cancelled(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     await meeting.tell(conn, ctx, BOTH, Kind.BOOKING_CANCELLED, f"fact:{fact.id}", method=method)
 
 
+async def plan_reminders(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """A session was agreed, moved or cancelled: what it is to be reminded of changes with it."""
+    if fact.session_id is not None:
+        await reminders.plan_in(conn, ctx, fact.session_id)
+
+
 async def nudge_absent(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     suspected = decode(NoShowSuspected, fact.data)
     meeting = await load_meeting(conn, ctx, suspected.session_id)
@@ -226,9 +233,9 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     MoveDeclined.KIND: (tell_declined,),
     MoveAsked.KIND: (tell_asked,),
     TokensReleased.KIND: (),
-    SessionPublished.KIND: (),
-    SessionMoved.KIND: (),
-    SessionCancelled.KIND: (),
+    SessionPublished.KIND: (plan_reminders,),
+    SessionMoved.KIND: (plan_reminders,),
+    SessionCancelled.KIND: (plan_reminders,),
     SessionsMerged.KIND: (),
     SessionsUnmerged.KIND: (),
     PersonJoined.KIND: (),

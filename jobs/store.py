@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -194,11 +195,85 @@ async def session_story(conn: Conn, session_id: UUID) -> SessionStory | None:
     return SessionStory(**row) if row else None
 
 
-async def starting_between(conn: Conn, after: datetime, until: datetime) -> list[UUID]:
-    """Scheduled sessions that start later than ``after`` and not later than ``until``."""
+# ---------------------------------------------------------------- reminders
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """``agreed_at``: since when the session has this time."""
+
+    start: datetime
+    revision: int
+    agreed_at: datetime
+
+
+async def agreed_session(conn: Conn, session_id: UUID) -> Agreed | None:
+    """None when nothing is agreed (any more) that could be reminded of."""
+    row = await conn.fetchrow(
+        "SELECT s.starts_at AS start, b.revision, coalesce((SELECT max(at) FROM facts WHERE session_id = s.id"
+        " AND kind IN ('session_published', 'session_moved')), b.updated_at) AS agreed_at"
+        " FROM sessions s JOIN bookings b ON b.session_id = s.id"
+        " WHERE s.id = $1 AND s.status = 'scheduled' AND b.status = 'approved'",
+        session_id,
+    )
+    return Agreed(**row) if row else None
+
+
+async def plan_reminders(conn: Conn, rows: Sequence[tuple[UUID, UUID, int, int, datetime]]) -> None:
+    """(id, session, revision, lead in seconds, due); one that exists stays as it is."""
+    await conn.executemany(
+        "INSERT INTO reminders (id, session_id, revision, lead_seconds, due_at, status)"
+        " VALUES ($1, $2, $3, $4, $5, 'planned') ON CONFLICT (session_id, revision, lead_seconds) DO NOTHING",
+        rows,
+    )
+
+
+async def cancel_reminders(conn: Conn, session_id: UUID, now: datetime, *, keep: int | None) -> None:
+    """Those of other revisions than ``keep``, as far as they are still to come."""
+    await conn.execute(
+        "UPDATE reminders SET status = 'cancelled', settled_at = $2"
+        " WHERE session_id = $1 AND status = 'planned' AND revision IS DISTINCT FROM $3",
+        session_id, now, keep,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A reminder that is due."""
+
+    id: UUID
+    session_id: UUID
+    revision: int
+    lead_seconds: int
+    due_at: datetime
+
+
+async def claim_reminders(
+    conn: Conn, now: datetime, after: tuple[datetime, UUID], limit: int
+) -> list[Planned]:
+    """Lock up to ``limit`` due reminders behind (due, id) ``after``, skipping those another sweep holds."""
     rows = await conn.fetch(
-        "SELECT id FROM sessions WHERE status = 'scheduled' AND starts_at > $1 AND starts_at <= $2"
-        " ORDER BY starts_at, id",
+        "SELECT id, session_id, revision, lead_seconds, due_at FROM reminders"
+        " WHERE status = 'planned' AND due_at <= $1 AND (due_at, id) > ($2, $3)"
+        " ORDER BY due_at, id LIMIT $4 FOR UPDATE SKIP LOCKED",
+        now, *after, limit,
+    )  # fmt: skip
+    return [Planned(**row) for row in rows]
+
+
+async def settle_reminder(conn: Conn, reminder_id: UUID, status: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE reminders SET status = $2, settled_at = $3 WHERE id = $1", reminder_id, status, now
+    )
+
+
+async def without_reminders(conn: Conn, after: datetime, until: datetime) -> list[UUID]:
+    """Sessions that start in (after, until] and have no reminder of their present revision."""
+    rows = await conn.fetch(
+        "SELECT s.id FROM sessions s JOIN bookings b ON b.session_id = s.id"
+        " WHERE s.status = 'scheduled' AND b.status = 'approved' AND s.starts_at > $1 AND s.starts_at <= $2"
+        " AND NOT EXISTS (SELECT FROM reminders r WHERE r.session_id = s.id AND r.revision = b.revision)"
+        " ORDER BY s.starts_at, s.id",
         after, until,
     )  # fmt: skip
     return [row["id"] for row in rows]

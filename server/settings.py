@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import parseaddr
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +28,7 @@ _TURN_URL = re.compile(
     ),
     re.ASCII,
 )
+REMINDERS = (timedelta(hours=4), timedelta(minutes=30), timedelta(minutes=5))
 NO_DATABASE = "No database: set VISAVIS_DATABASE_URL or start `visavis up`"
 NO_REDIS = "No Redis: set VISAVIS_REDIS_URL or start `visavis up`"
 
@@ -103,6 +105,7 @@ class Settings:
     embedded_redis: bool
     secret_key: str = field(repr=False)
     timezone: ZoneInfo  # of payroll and exports
+    reminders: tuple[timedelta, ...]  # how long before a session, longest first
     smtp: Smtp | None  # None: no mail leaves; in demo mode it lands in the development inbox
     mail_from: str
     log_format: LogFormat
@@ -281,6 +284,7 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         embedded_redis=embedded_redis,
         secret_key=_secret_key(reader, data_dir, embedded=embedded_database, make=running is not None),
         timezone=reader.parsed("VISAVIS_TIMEZONE", ZoneInfo("UTC"), _zone),
+        reminders=reader.parsed("VISAVIS_REMINDERS", REMINDERS, _leads),
         smtp=reader.parsed("VISAVIS_SMTP_URL", None, _smtp),
         mail_from=reader.parsed("VISAVIS_MAIL_FROM", "Visavis <noreply@visavis.invalid>", _mail_from),
         log_format=reader.parsed("VISAVIS_LOG", LogFormat.AUTO, _log_format),
@@ -370,6 +374,17 @@ def _zone(text: str) -> ZoneInfo:
         return ZoneInfo(text)
     except (ZoneInfoNotFoundError, OSError):
         raise ValueError(f"{text!r} is not an IANA time zone such as Europe/Berlin") from None
+
+
+def _leads(text: str) -> tuple[timedelta, ...]:
+    """``4h,30m,5m``: longest first, each once; ``none`` for no reminders."""
+    if text == "none":
+        return ()
+    found = [re.fullmatch(r"([1-9]\d{0,2})([hm])", part.strip(), re.ASCII) for part in text.split(",")]
+    leads = {timedelta(hours=int(m[1])) if m[2] == "h" else timedelta(minutes=int(m[1])) for m in found if m}
+    if None in found or max(leads) > timedelta(hours=168):
+        raise ValueError("is not a list of hours and minutes up to a week, such as 4h,30m,5m, or none")
+    return tuple(sorted(leads, reverse=True))
 
 
 def _server_url(text: str, schemes: tuple[str, ...], example: str) -> str:

@@ -10,7 +10,8 @@ from typing import Final, cast
 from uuid import UUID
 
 from jobs.outbox import drain
-from jobs.periodic import close_payroll, remind
+from jobs.periodic import close_payroll
+from jobs.reminders import remind
 from server.attendance import actions as attendance
 from server.availability import actions as availability
 from server.availability.model import Availability

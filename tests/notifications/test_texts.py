@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
+from jobs.reminders import TEMPLATES as TIERS
 from server.integrations.channel import Message
 from server.integrations.mail import calendar_method, compose
 from server.notifications.calendar import Method, invitation
@@ -90,10 +91,11 @@ def names() -> list[tuple[str, str]]:
     plain = [
         (k.value, role)
         for k in Kind
-        if k is not Kind.FOLLOW_UP
+        if k not in (Kind.FOLLOW_UP, Kind.REMINDER)
         for role in one_sided.get(k, ["mentor", "mentee"])
     ]
     outcomes = [o for o in Outcome if o is not Outcome.CANCELLED]
+    plain += [(name, role) for _, name in TIERS for role in ("mentor", "mentee")]
     return plain + [(f"{Kind.FOLLOW_UP}_{o}", role) for o in outcomes for role in ("mentor", "mentee")]
 
 
@@ -122,12 +124,15 @@ def test_every_text_can_be_filled(kind: str, role: str, sparse: bool) -> None:
 )
 def test_times_are_the_readers(zone: str, told: str) -> None:
     assert span_of(START, ZoneInfo(zone), END) == told
-    assert told in render("reminder", "mentee", ZoneInfo(zone), VALUES).body
+    assert told in render("reminder_30_minutes", "mentee", ZoneInfo(zone), VALUES).body
 
 
 def test_a_topic_cannot_forge_a_subject() -> None:
     text = render(
-        "reminder", "mentee", ZoneInfo("UTC"), VALUES | {"mentor": Attendee("A\nBcc: b@example.org", "a@b.c")}
+        "reminder_30_minutes",
+        "mentee",
+        ZoneInfo("UTC"),
+        VALUES | {"mentor": Attendee("A\nBcc: b@example.org", "a@b.c")},
     )
     assert "\n" not in text.subject
 

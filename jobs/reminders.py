@@ -1,0 +1,126 @@
+"""Reminders of a session: planned when it is agreed, in tiers, and told by a sweep every minute, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from jobs import store
+from jobs.meetings import BOTH, load_meeting
+from jobs.store import Planned
+from server.base.context import Context
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.ids import new_id
+from server.base.log import logger
+from server.booking.model import Status
+from server.notifications.model import Kind
+
+log = logger(__name__)
+
+TOLERANCE = timedelta(minutes=11)  # a tick may be that late; after it, the next tier speaks
+BATCH = 20  # reminders per transaction
+# The text for a lead of at least so much. None of them says how long it is until then: they may come late.
+TEMPLATES = (
+    (timedelta(hours=2), "reminder_4_hours"),
+    (timedelta(minutes=15), "reminder_30_minutes"),
+    (timedelta(), "reminder_5_minutes"),
+)
+
+
+def template_for(lead: timedelta) -> str:
+    return next(name for least, name in TEMPLATES if lead >= least)
+
+
+def due_times(
+    start: datetime, agreed_at: datetime, leads: Sequence[timedelta]
+) -> list[tuple[timedelta, datetime]]:
+    """(lead, due) of a session agreed at that instant: a tier whose time had come before is left out.
+
+    When that is so of all, the shortest is due at once: nobody goes without. Nothing for a session that had begun.
+    """
+    if agreed_at >= start or not leads:
+        return []
+    ahead = [(lead, start - lead) for lead in leads if start - lead >= agreed_at]
+    return ahead or [(min(leads), agreed_at)]
+
+
+async def plan_in(conn: Conn, ctx: Context, session_id: UUID) -> None:
+    """Bring the session's reminders up to its present time and state, in the caller's transaction; idempotent."""
+    agreed = await store.agreed_session(conn, session_id)
+    now = ctx.clock.now()
+    await store.cancel_reminders(conn, session_id, now, keep=agreed.revision if agreed else None)
+    if agreed is not None:
+        planned = due_times(agreed.start, agreed.agreed_at, ctx.settings.reminders)
+        await store.plan_reminders(
+            conn,
+            [
+                (new_id(), session_id, agreed.revision, int(lead.total_seconds()), due)
+                for lead, due in planned
+            ],
+        )
+
+
+async def remind(ctx: Context) -> int:
+    """Tell both people of every reminder that is due; returns the messages written. Safe to run anywhere at once.
+
+    One that is later than TOLERANCE is noted as missed. A reminder that fails harms no other, and is tried again by
+    the next sweep for as long as it is not too late.
+    """
+    await _plan_forgotten(ctx)
+    told, after = 0, (datetime.min.replace(tzinfo=ctx.clock.now().tzinfo), UUID(int=0))
+    while True:
+
+        async def work(
+            conn: Conn, after: tuple[datetime, UUID] = after
+        ) -> tuple[int, tuple[datetime, UUID] | None]:
+            batch = await store.claim_reminders(conn, ctx.clock.now(), after, BATCH)
+            count = sum([await _tell(conn, ctx, planned) for planned in batch])
+            return count, (batch[-1].due_at, batch[-1].id) if batch else None
+
+        count, last = await in_transaction(ctx.pool, work)
+        told += count
+        if last is None:
+            return told
+        after = last
+
+
+async def _plan_forgotten(ctx: Context) -> None:
+    """Sessions without reminders, whose fact is still in the queue or is a dead letter: they must not wait for it."""
+    if not ctx.settings.reminders:
+        return
+    now = ctx.clock.now()
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        forgotten = await store.without_reminders(conn, now, now + max(ctx.settings.reminders))
+    for session_id in forgotten:
+
+        async def work(conn: Conn, session_id: UUID = session_id) -> None:
+            await plan_in(conn, ctx, session_id)
+
+        await in_transaction(ctx.pool, work)
+
+
+async def _tell(conn: Conn, ctx: Context, planned: Planned) -> int:
+    """One reminder in a savepoint."""
+    now = ctx.clock.now()
+    try:
+        async with conn.transaction():
+            meeting = await load_meeting(conn, ctx, planned.session_id)
+            told = 0
+            if meeting.status is not Status.APPROVED or meeting.occasion.revision != planned.revision:
+                status = "cancelled"
+            elif now >= meeting.occasion.start or now > planned.due_at + TOLERANCE:
+                status = "missed"
+                log.warning(
+                    "reminder_missed", session_id=str(planned.session_id), lead_seconds=planned.lead_seconds
+                )
+            else:
+                status = "sent"
+                key = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}"
+                template = template_for(timedelta(seconds=planned.lead_seconds))
+                told = await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key, template=template)
+            await store.settle_reminder(conn, planned.id, status, now)
+            return told
+    except Exception:
+        log.exception("reminder_failed", session_id=str(planned.session_id))
+        return 0

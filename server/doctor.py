@@ -88,6 +88,7 @@ async def examine(environ: Mapping[str, str], now: datetime) -> list[Finding]:
         *_secret_file(settings),
         *(finding for part in parts for finding in part),
         *_tls(settings, now),
+        *_messages(settings),
     ]
 
 
@@ -252,6 +253,29 @@ async def _smtp(settings: Settings) -> list[Finding]:
         text = f"{smtp.host}:{smtp.port}: {_words(error)}"
         return [Finding(Level.WRONG, "smtp", text, "check VISAVIS_SMTP_URL and the mail server")]
     return [Finding(Level.OK, "smtp", f"{smtp.host}:{smtp.port} accepts us")]
+
+
+def _messages(settings: Settings) -> list[Finding]:
+    """Slack, SMS and WhatsApp: none can be asked without sending something, so only what they lead to is told."""
+    it, findings = settings.providers, []
+    for subject, given, variables in (
+        ("slack", it.slack_webhook_url, "VISAVIS_SLACK_WEBHOOK_URL"),
+        ("sms", it.twilio, "VISAVIS_TWILIO_*"),
+        ("whatsapp", it.whatsapp, "VISAVIS_WHATSAPP_*"),
+    ):
+        if given is None:
+            findings.append(Finding(Level.NOTE, subject, "none: nobody is reached by it", f"set {variables}"))
+            continue
+        callback = {"sms": "/webhooks/twilio", "whatsapp": "/webhooks/whatsapp"}.get(subject)
+        if callback is None or settings.public_url.startswith("https:"):
+            text = f"configured, reports to {settings.public_url}{callback}" if callback else "configured"
+            findings.append(Finding(Level.OK, subject, text))
+        else:
+            text = f"configured, but cannot report to {settings.public_url}{callback}"
+            findings.append(
+                Finding(Level.WRONG, subject, text, "providers call HTTPS only: set VISAVIS_PUBLIC_URL")
+            )
+    return findings
 
 
 async def _turn(settings: Settings, now: datetime) -> list[Finding]:

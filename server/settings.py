@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from server.endpoints import Endpoints
 from server.private import kept_secret
+from server.providers import Providers, read_providers
 
 T = TypeVar("T")
 
@@ -108,6 +109,7 @@ class Settings:
     reminders: tuple[timedelta, ...]  # how long before a session, longest first
     smtp: Smtp | None  # None: no mail leaves; in demo mode it lands in the development inbox
     mail_from: str
+    providers: Providers  # of other messages than mails
     log_format: LogFormat
     demo: bool
     shutdown_seconds: float
@@ -287,6 +289,7 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         reminders=reader.parsed("VISAVIS_REMINDERS", REMINDERS, _leads),
         smtp=reader.parsed("VISAVIS_SMTP_URL", None, _smtp),
         mail_from=reader.parsed("VISAVIS_MAIL_FROM", "Visavis <noreply@visavis.invalid>", _mail_from),
+        providers=read_providers(reader),
         log_format=reader.parsed("VISAVIS_LOG", LogFormat.AUTO, _log_format),
         demo=reader.flag("VISAVIS_DEMO", running.demo if running and embedded_database else False),
         shutdown_seconds=reader.parsed("VISAVIS_SHUTDOWN_SECONDS", 10.0, _Between(0, 600, "a bound").real),

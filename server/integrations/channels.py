@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from server.integrations import mail
+from server.integrations import mail, slack, sms, whatsapp
 from server.integrations.channel import NotificationChannel
 from server.integrations.provider import Provider
 from server.settings import Settings
@@ -19,6 +19,9 @@ Factory: TypeAlias = Callable[[Settings], NotificationChannel | None]
 REGISTRY: Final[Mapping[str, Factory]] = MappingProxyType(
     {
         "email": mail.channel,
+        "slack": slack.channel,
+        "sms": sms.channel,
+        "whatsapp": whatsapp.channel,
     }
 )
 

@@ -1,0 +1,185 @@
+"""WhatsApp by Meta's Cloud API: template messages with quick replies, and what its webhook posts."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from server.integrations.channel import Deferred, Message, NotSent, Rate, Refused, Unavailable
+from server.integrations.posting import Answer, post
+from server.providers import WhatsApp
+from server.settings import Settings
+
+RATE: Final = Rate(per_second=50, burst=80)  # the Cloud API takes 80 a second for each number
+MAX_PARAMETER: Final = 900  # characters; a body has room for 1,024 with all its parameters
+# https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes
+OVER_LIMIT: Final = frozenset({4, 80007, 130429, 133016})  # the application, the account, the number
+DOWN: Final = frozenset({1, 2, 131016, 133004, 190, 0, 3, 10})  # down, or our token is not good
+LATER: Final = frozenset({131000, 131056, 131049, 131057})  # this message or this pair, for a while
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the webhook tells: a receipt of our message ``id``, or (``kind`` reply) their message ``id``."""
+
+    kind: str  # sent, delivered, failed, reply
+    id: str
+    context_id: str | None = None  # the message a reply answers
+    sender: str | None = None
+    body: str = ""  # a button's payload, a text, or an error
+    permanent: bool = True  # of a failure
+
+
+class CloudApi:
+    """Posts a template message: business-initiated messages must be templates that Meta has approved.
+
+    Without buttons it is the one configured template with two parameters (subject, text); with buttons the template
+    ``<template>_<kind>``, whose quick replies get our payloads in order.
+    """
+
+    def __init__(self, whatsapp: WhatsApp) -> None:
+        self._it = whatsapp
+
+    @property
+    def rate(self) -> Rate:
+        return RATE
+
+    async def send(self, message: Message) -> str:
+        """The ``wamid`` of the message, which receipts and replies name."""
+        answer = await post(
+            f"{self._it.api_url}/{self._it.phone_number_id}/messages",
+            message.date,
+            json_body=self._body(message),
+            headers={"Authorization": f"Bearer {self._it.access_token}"},
+        )
+        if not answer.ok:
+            raise _failure(answer)
+        match answer.data:
+            case {"messages": [{"id": str(wamid)}, *_]}:
+                return wamid
+        raise Deferred("an answer without a message id")
+
+    def _body(self, message: Message) -> dict[str, Any]:
+        texts = (message.subject, message.text)
+        components: list[dict[str, Any]] = [
+            {"type": "body", "parameters": [{"type": "text", "text": _parameter(text)} for text in texts]}
+        ]
+        components += [
+            {
+                "type": "button",
+                "sub_type": "quick_reply",
+                "index": str(index),
+                "parameters": [{"type": "payload", "payload": button.payload}],
+            }
+            for index, button in enumerate(message.buttons)
+        ]
+        name = f"{self._it.template}_{message.kind}" if message.buttons else self._it.template
+        return {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": message.to.removeprefix("+"),
+            "type": "template",
+            "template": {
+                "name": name,
+                "language": {"code": self._it.language},
+                "components": components,
+            },
+            "biz_opaque_callback_data": str(message.id),
+        }
+
+
+def _parameter(text: str) -> str:
+    """A parameter may hold neither line ends nor tabs nor four spaces in a row, and not be empty."""
+    return " ".join(text.split())[:MAX_PARAMETER] or "-"
+
+
+def _failure(answer: Answer) -> NotSent:
+    error = answer.data.get("error")
+    error = error if isinstance(error, dict) else {}
+    code, text = (
+        error.get("code"),
+        f"{answer.status}, code {error.get('code')}: {error.get('message', '')}"[:500],
+    )
+    if code in OVER_LIMIT or code in DOWN:
+        return Unavailable(text, answer.retry_after)
+    if code in LATER:
+        return Deferred(text, answer.retry_after)
+    return Refused(text) if answer.status == 400 else answer.failure(text)
+
+
+def signed(app_secret: str, body: bytes) -> str:
+    """X-Hub-Signature-256: HMAC-SHA256 over the raw body."""
+    return "sha256=" + hmac.digest(app_secret.encode(), body, hashlib.sha256).hex()
+
+
+def read_webhook(body: bytes) -> list[Event]:
+    """The events in a post; what we do not use is left out. Raises ``ValueError`` for what is no such document."""
+    document = json.loads(body)
+    match document:
+        case {"object": "whatsapp_business_account", "entry": [*entries]}:
+            values = [
+                change["value"]
+                for entry in entries
+                for change in _dicts(_of(entry, "changes"))
+                if isinstance(change.get("value"), dict)
+            ]
+            return [event for value in values for event in _events(value)]
+    raise ValueError("not a WhatsApp webhook document")
+
+
+def _events(value: Mapping[str, Any]) -> Iterator[Event]:
+    for status in _dicts(value.get("statuses")):
+        match status:
+            case {"id": str(wamid), "status": "sent" | "delivered" as kind}:
+                yield Event(kind, wamid)
+            case {"id": str(wamid), "status": "read"}:
+                yield Event("delivered", wamid)  # who has read it has got it
+            case {"id": str(wamid), "status": "failed"}:
+                errors = list(_dicts(status.get("errors")))
+                codes = {error.get("code") for error in errors}
+                text = "; ".join(f"{error.get('code')}: {error.get('title', '')}" for error in errors)
+                yield Event(
+                    "failed", wamid, body=text[:500], permanent=not codes & (LATER | OVER_LIMIT | DOWN)
+                )
+    for message in _dicts(value.get("messages")):
+        match message:
+            case {"id": str(wamid), "from": str(sender)}:
+                context = _of(message, "context")
+                answered = context.get("id") if isinstance(context, dict) else None
+                yield Event(
+                    "reply",
+                    wamid,
+                    answered if isinstance(answered, str) else None,
+                    f"+{sender}",
+                    _said(message),
+                )
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """A pressed button's payload, or the text."""
+    match message:
+        case {"button": {"payload": str(said)}}:
+            return said[:1000]
+        case {"interactive": {"button_reply": {"id": str(said)}}}:
+            return said[:1000]
+        case {"text": {"body": str(said)}}:
+            return said[:1000]
+    return ""
+
+
+def _of(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    yield from (it for it in value if isinstance(it, dict)) if isinstance(value, list) else ()
+
+
+def channel(settings: Settings) -> CloudApi | None:
+    """WhatsApp where the VISAVIS_WHATSAPP_* variables are set."""
+    whatsapp = settings.providers.whatsapp
+    return CloudApi(whatsapp) if whatsapp is not None else None

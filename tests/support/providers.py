@@ -1,0 +1,107 @@
+"""Slack, Twilio and Meta's Cloud API on loopback: their paths, credentials, bodies and errors over real HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import encode_basic_auth
+from aiohttp import web as http
+from aiohttp.test_utils import TestServer
+
+SID, TOKEN = "AC0123456789abcdef0123456789abcdef", "twilio-token"
+PHONE_ID, ACCESS, APP_SECRET, VERIFY = "1055501001", "whatsapp-token", "app-secret", "verify-me"
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """What a provider answers instead of taking the message."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FakeProviders:
+    """All three on one port; ``taken`` is what each took, ``say`` what they answer instead."""
+
+    base: str = ""
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    say: Say | None = None
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "VISAVIS_SLACK_WEBHOOK_URL": f"{self.base}/services/T0/B0/secret",
+            "VISAVIS_TWILIO_API_URL": self.base,
+            "VISAVIS_TWILIO_ACCOUNT_SID": SID,
+            "VISAVIS_TWILIO_AUTH_TOKEN": TOKEN,
+            "VISAVIS_TWILIO_FROM": "+15550100",
+            "VISAVIS_WHATSAPP_API_URL": f"{self.base}/v23.0",
+            "VISAVIS_WHATSAPP_PHONE_NUMBER_ID": PHONE_ID,
+            "VISAVIS_WHATSAPP_ACCESS_TOKEN": ACCESS,
+            "VISAVIS_WHATSAPP_APP_SECRET": APP_SECRET,
+            "VISAVIS_WHATSAPP_VERIFY_TOKEN": VERIFY,
+        }
+
+    async def slack(self, request: http.Request) -> http.StreamResponse:
+        body = await request.json()
+        if self.say is not None:
+            return self._said()
+        if not body.get("text"):
+            return http.Response(status=400, text="no_text")
+        self.taken.append(body)
+        return http.Response(text="ok")
+
+    async def twilio(self, request: http.Request) -> http.StreamResponse:
+        if request.headers.get("Authorization") != encode_basic_auth(SID, TOKEN):
+            return http.json_response({"code": 20003, "message": "Authenticate", "status": 401}, status=401)
+        if self.say is not None:
+            return self._said()
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        if not form.get("To", "").startswith("+"):
+            fault = {"code": 21211, "message": "The 'To' number is not valid.", "status": 400}
+            return http.json_response(fault, status=400)
+        self.taken.append(form)
+        sid = f"SM{len(self.taken):032x}"
+        return http.json_response({"sid": sid, "status": "queued", "error_code": None}, status=201)
+
+    async def whatsapp(self, request: http.Request) -> http.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {ACCESS}":
+            fault = {"message": "Invalid OAuth access token", "type": "OAuthException", "code": 190}
+            return http.json_response({"error": fault}, status=401)
+        if self.say is not None:
+            return self._said()
+        body = await request.json()
+        parameters = [p for c in body["template"]["components"] for p in c["parameters"]]
+        bad = [p for p in parameters if p["type"] == "text" and (not p["text"] or "\n" in p["text"])]
+        if bad or body["messaging_product"] != "whatsapp" or not body["to"].isdigit():
+            fault = {"message": "(#100) Invalid parameter", "type": "OAuthException", "code": 100}
+            return http.json_response({"error": fault}, status=400)
+        self.taken.append(body)
+        contact = {"input": body["to"], "wa_id": body["to"]}
+        message = {"id": f"wamid.{len(self.taken)}", "message_status": "accepted"}
+        return http.json_response(
+            {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
+        )
+
+    def _said(self) -> http.Response:
+        assert self.say is not None
+        if isinstance(self.say.body, str):
+            return http.Response(status=self.say.status, text=self.say.body, headers=self.say.headers)
+        return http.json_response(self.say.body, status=self.say.status, headers=self.say.headers)
+
+
+@contextlib.asynccontextmanager
+async def running_providers() -> AsyncIterator[FakeProviders]:
+    fakes = FakeProviders()
+    app = http.Application()
+    app.router.add_post("/services/T0/B0/secret", fakes.slack)
+    app.router.add_post(f"/2010-04-01/Accounts/{SID}/Messages.json", fakes.twilio)
+    app.router.add_post(f"/v23.0/{PHONE_ID}/messages", fakes.whatsapp)
+    async with TestServer(app) as server:
+        fakes.base = f"http://127.0.0.1:{server.port}"
+        yield fakes

@@ -24,6 +24,7 @@ from web.api import (
     reference,
     sessions,
     waitlist,
+    webhooks,
 )
 from web.api.whip import declare_doors
 from web.assets import Assets
@@ -47,6 +48,7 @@ API = (
     *money.ROUTES,
     *admin.ROUTES,
     *inbox.ROUTES,
+    *webhooks.ROUTES,
     *reference.ROUTES,
     *operations.ROUTES,
 )

@@ -59,6 +59,18 @@ class Unavailable(NotSent):
     """The provider takes nothing for now: down, over its limit, or it does not know us."""
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a provider tells later: a receipt of our message ``id``, or (``kind`` reply) their message ``id``."""
+
+    kind: str  # sent, delivered, failed, reply, malformed
+    id: str
+    context_id: str | None = None  # the message a reply answers
+    sender: str | None = None
+    body: str = ""  # a button's payload, a text, or an error
+    permanent: bool = True  # of a failure
+
+
 class NotificationChannel(Protocol):
     """Hands a message over. Returning means that the provider has taken responsibility."""
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import encode_basic_auth
 
-from server.integrations.channel import Deferred, Message, Rate, Refused, Unavailable
+from server.integrations.channel import Deferred, Event, Message, Rate, Refused, Unavailable
 from server.integrations.posting import post
 from server.providers import Twilio
 from server.settings import Settings
@@ -70,6 +70,17 @@ def signature_of(auth_token: str, url: str, form: Mapping[str, str]) -> str:
     """X-Twilio-Signature: HMAC-SHA1 over the URL and the parameters, sorted, names and values without separators."""
     signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
     return base64.b64encode(hmac.digest(auth_token.encode(), signed.encode(), hashlib.sha1)).decode()
+
+
+def read_callback(form: Mapping[str, str]) -> list[Event]:
+    """The event of a status callback; none for what is on its way."""
+    sid, status, code = form.get("MessageSid", ""), form.get("MessageStatus", ""), form.get("ErrorCode", "")
+    match status:
+        case "sent" | "delivered" if sid:
+            return [Event(status, sid)]
+        case "failed" | "undelivered" if sid:
+            return [Event("failed", sid, body=f"{status}: {code}", permanent=code not in TRANSIENT_RECEIPTS)]
+    return []
 
 
 def channel(settings: Settings) -> TwilioSms | None:

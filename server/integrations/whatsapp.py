@@ -6,10 +6,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-from server.integrations.channel import Deferred, Message, NotSent, Rate, Refused, Unavailable
+from server.integrations.channel import Deferred, Event, Message, NotSent, Rate, Refused, Unavailable
 from server.integrations.posting import Answer, post
 from server.providers import WhatsApp
 from server.settings import Settings
@@ -20,18 +19,6 @@ MAX_PARAMETER: Final = 900  # characters; a body has room for 1,024 with all its
 OVER_LIMIT: Final = frozenset({4, 80007, 130429, 133016})  # the application, the account, the number
 DOWN: Final = frozenset({1, 2, 131016, 133004, 190, 0, 3, 10})  # down, or our token is not good
 LATER: Final = frozenset({131000, 131056, 131049, 131057})  # this message or this pair, for a while
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What the webhook tells: a receipt of our message ``id``, or (``kind`` reply) their message ``id``."""
-
-    kind: str  # sent, delivered, failed, reply
-    id: str
-    context_id: str | None = None  # the message a reply answers
-    sender: str | None = None
-    body: str = ""  # a button's payload, a text, or an error
-    permanent: bool = True  # of a failure
 
 
 class CloudApi:

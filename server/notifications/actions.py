@@ -31,6 +31,7 @@ from server.notifications.model import (
     Outgoing,
     backoff,
 )
+from server.notifications.receipts import apply_in
 from server.notifications.texts import Text, render
 from server.people.model import User
 
@@ -240,7 +241,11 @@ async def _send(
         if down:
             return Down(outgoing.channel)
         return "dead" if final else "postponed"
-    await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
+    async with conn.transaction():
+        # A receipt can be faster than this line: whoever comes second sees what the first has written.
+        await store.lock_provider_message(conn, outgoing.channel, provider_message_id)
+        await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
+        await apply_in(conn, ctx, outgoing.channel, provider_message_id)
     return "sent"
 
 

@@ -115,6 +115,18 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipts:
+    """What a provider has told of one message so far."""
+
+    notification_id: UUID
+    attempts: int
+    delivered_at: datetime | None
+    failed_at: datetime | None
+    permanent: bool
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InboxItem:
     """A message in the development inbox, as SURFACE's ``/dev/inbox.json`` lists it."""
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from server.base.db import Conn, Row
 from server.base.ids import new_id
-from server.integrations.channel import Button
-from server.notifications.model import InboxItem, Outgoing
+from server.integrations.channel import Button, Event
+from server.notifications.model import InboxItem, Outgoing, Receipts
 
 _DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
 _OUTGOING = "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, attempts"
@@ -103,6 +103,60 @@ async def mark_sent(
         "UPDATE notifications SET status = 'sent', sent_at = $2, sending_since = NULL, error = NULL,"
         " provider_message_id = $3 WHERE id = $1",
         notification_id, now, provider_message_id,
+    )  # fmt: skip
+
+
+async def lock_provider_message(conn: Conn, channel: str, provider_message_id: str) -> None:
+    """Until the transaction ends: a receipt and the note that the message was sent wait for each other."""
+    await conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtext('visavis.receipt'), hashtext($1))",
+        f"{channel} {provider_message_id}",
+    )
+
+
+async def insert_event(conn: Conn, channel: str, event: Event, now: datetime) -> bool:
+    """False when the provider has told it before."""
+    row = await conn.fetchrow(
+        "INSERT INTO provider_events (id, channel, event_key, kind, provider_message_id, context_id, sender, body,"
+        " permanent, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        " ON CONFLICT (channel, event_key) DO NOTHING RETURNING id",
+        new_id(), channel, f"{event.id}:{event.kind}", event.kind, event.id, event.context_id, event.sender, event.body,
+        event.permanent, now,
+    )  # fmt: skip
+    return row is not None
+
+
+async def receipts(conn: Conn, channel: str, provider_message_id: str) -> Receipts | None:
+    """All that is told of a message; None when there is no such message or nothing can change any more."""
+    row = await conn.fetchrow(
+        "SELECT n.id AS notification_id, n.attempts,"
+        " max(e.received_at) FILTER (WHERE e.kind = 'delivered') AS delivered_at,"
+        " max(e.received_at) FILTER (WHERE e.kind = 'failed') AS failed_at,"
+        " coalesce(bool_or(e.permanent) FILTER (WHERE e.kind = 'failed'), false) AS permanent,"
+        " max(e.body) FILTER (WHERE e.kind = 'failed') AS error"
+        " FROM notifications n JOIN provider_events e ON e.channel = n.channel"
+        " AND e.provider_message_id = n.provider_message_id"
+        " WHERE n.channel = $1 AND n.provider_message_id = $2 AND n.status IN ('sent', 'failed', 'retrying')"
+        " GROUP BY n.id",
+        channel, provider_message_id,
+    )  # fmt: skip
+    return Receipts(**row) if row else None
+
+
+async def settle_delivery(
+    conn: Conn,
+    notification_id: UUID,
+    status: str,
+    at: datetime,
+    next_attempt_at: datetime | None,
+    error: str | None,
+) -> None:
+    """``delivered``, ``failed`` for good, or ``retrying`` then."""
+    await conn.execute(
+        "UPDATE notifications SET status = $2, error = $5, next_attempt_at = coalesce($4, next_attempt_at),"
+        " delivered_at = CASE WHEN $2 = 'delivered' THEN $3 ELSE delivered_at END,"
+        " failed_at = CASE WHEN $2 = 'delivered' THEN failed_at ELSE $3 END WHERE id = $1",
+        notification_id, status, at, next_attempt_at, error,
     )  # fmt: skip
 
 

@@ -264,11 +264,19 @@ def _messages(settings: Settings) -> list[Finding]:
         ("whatsapp", it.whatsapp, "VISAVIS_WHATSAPP_*"),
     ):
         if given is None:
-            findings.append(Finding(Level.NOTE, subject, "none: nobody is reached by it", f"set {variables}"))
+            findings.append(
+                Finding(
+                    Level.NOTE,
+                    subject,
+                    "none, and none needed: so far all messages are mails",
+                    f"set {variables}",
+                )
+            )
             continue
         callback = {"sms": "/webhooks/twilio", "whatsapp": "/webhooks/whatsapp"}.get(subject)
         if callback is None or settings.public_url.startswith("https:"):
-            text = f"configured, reports to {settings.public_url}{callback}" if callback else "configured"
+            reports = f", reports to {settings.public_url}{callback}" if callback else ""
+            text = f"configured{reports}; so far all messages are mails"
             findings.append(Finding(Level.OK, subject, text))
         else:
             text = f"configured, but cannot report to {settings.public_url}{callback}"

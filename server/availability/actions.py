@@ -66,10 +66,8 @@ async def open_slots(
 
     Raises ``Invalid`` and ``NotFound("mentor_not_found")``.
     """
-    if to <= frm:
-        raise Invalid([FieldError("to", "end_before_start", "The end must lie after the start.")])
-    if to - frm > MAX_SPAN:
-        raise Invalid([FieldError("to", "span_too_long", f"Ask for at most {MAX_SPAN.days} days.")])
+    if faults := _span_faults(frm, to):
+        raise Invalid(faults)
     async with _snapshot(ctx) as conn:
         profile = await people.profile_in(conn, mentor_id)
         if not profile.published:
@@ -79,13 +77,45 @@ async def open_slots(
             if rules is None:
                 return []
             if length not in rules.lengths:
-                offered = " or ".join(map(str, rules.lengths))
-                raise Invalid(
-                    [FieldError("length", "not_offered", f"The mentor meets for {offered} minutes.")]
-                )
+                raise _not_offered(rules)
         return await slots.open_slots(
             conn, ctx.cache, mentor_id, slots.ceil(frm), slots.ceil(to), slots.ceil(ctx.clock.now()), length
         )
+
+
+async def preview(
+    ctx: Context,
+    mentor_id: UUID,
+    rules: Availability,
+    frm: datetime,
+    to: datetime,
+    length: int | None = None,
+) -> list[Slot]:
+    """What `open_slots` would say if ``rules`` were the mentor's: around her bookings and appointments as they are.
+
+    Nothing is stored. Raises ``Invalid``.
+    """
+    if faults := [*model.faults(rules), *_span_faults(frm, to)]:
+        raise Invalid(faults)
+    if length is not None and length not in rules.lengths:
+        raise _not_offered(rules)
+    begin, end = slots.ceil(frm), slots.ceil(to)
+    async with _snapshot(ctx) as conn:
+        calendar = (await slots.calendars(conn, {mentor_id: model.in_order(rules)}, begin, end))[mentor_id]
+    return calendar.open(begin, end, slots.ceil(ctx.clock.now()), length)
+
+
+def _span_faults(frm: datetime, to: datetime) -> list[FieldError]:
+    if to <= frm:
+        return [FieldError("to", "end_before_start", "The end must lie after the start.")]
+    if to - frm > MAX_SPAN:
+        return [FieldError("to", "span_too_long", f"Ask for at most {MAX_SPAN.days} days.")]
+    return []
+
+
+def _not_offered(rules: Availability) -> Invalid:
+    offered = " or ".join(map(str, rules.lengths))
+    return Invalid([FieldError("length", "not_offered", f"The mentor meets for {offered} minutes.")])
 
 
 async def directory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import lru_cache
 from typing import Final
 
@@ -36,3 +37,17 @@ def closed_days(country: str, subdivision: str | None, year: int) -> frozenset[i
     """The public holidays of a year as days since 1970."""
     found = holidays.country_holidays(country, subdiv=subdivision, years=year)
     return frozenset(day.toordinal() - _EPOCH_DAY for day in found)
+
+
+@lru_cache(maxsize=512)
+def named_days(country: str, subdivision: str | None, year: int) -> tuple[tuple[date, str], ...]:
+    """The same days with their names, in order."""
+    found = holidays.country_holidays(country, subdiv=subdivision, years=year)
+    return tuple(sorted(found.items()))
+
+
+@lru_cache(maxsize=64)
+def parts(country: str) -> tuple[tuple[str, str], ...]:
+    """(ISO 3166-2 part, its name or else its code) of a country whose parts have holidays of their own."""
+    names = holidays.country_holidays(country).get_subdivision_aliases()
+    return tuple((code, next(iter(names.get(code, ())), code)) for code in calendars()[country])

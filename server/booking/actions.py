@@ -431,10 +431,12 @@ async def list_for(
     status: str | None = None,
     frm: datetime | None = None,
     to: datetime | None = None,
+    name: str | None = None,
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Page[Booking]:
-    """One's own bookings (an administrator's: everybody's) that touch [frm, to), the latest start first."""
+    """One's own bookings (an administrator's: everybody's) that touch [frm, to), the latest start first; ``name`` is
+    a part of the other side's."""
     size = page_size(limit)
     if status is not None and status not in list(Status):
         raise Invalid([FieldError("status", "unknown_status", f"One of {', '.join(Status)}.")])
@@ -445,6 +447,7 @@ async def list_for(
         status=None if status is None else Status(status),
         frm=frm,
         to=to,
+        name=name or None,
     )
     before = decode_position(cursor)
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:

@@ -273,12 +273,14 @@ async def in_the_way(
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """None does not filter; ``person`` None is everybody's (for administrators)."""
+    """None does not filter; ``person`` None is everybody's (for administrators); ``name`` is a part of the name of the
+    other side."""
 
     person: UUID | None
     status: Status | None
     frm: datetime | None
     to: datetime | None
+    name: str | None = None
 
 
 async def listed(conn: Conn, only: Filter, before: tuple[datetime, UUID] | None, limit: int) -> list[Booking]:
@@ -289,8 +291,11 @@ async def listed(conn: Conn, only: Filter, before: tuple[datetime, UUID] | None,
         " AND ($3::timestamptz IS NULL OR upper(b.during) > $3)"
         " AND ($4::timestamptz IS NULL OR lower(b.during) < $4)"
         " AND ($5::timestamptz IS NULL OR (lower(b.during), b.id) < ($5, $6::uuid))"
+        " AND ($8::text IS NULL"
+        " OR b.mentor_id IS DISTINCT FROM $1 AND strpos(lower(mentor.name), lower($8)) > 0"
+        " OR b.mentee_id IS DISTINCT FROM $1 AND strpos(lower(mentee.name), lower($8)) > 0)"
         " ORDER BY lower(b.during) DESC, b.id DESC LIMIT $7",
-        only.person, only.status, only.frm, only.to, before and before[0], before and before[1], limit,
+        only.person, only.status, only.frm, only.to, before and before[0], before and before[1], limit, only.name,
     )  # fmt: skip
     return [_booking(row) for row in rows]
 

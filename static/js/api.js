@@ -15,13 +15,15 @@ export class Problem extends Error {
    * @param {string} detail
    * @param {FieldError[]} errors
    * @param {ConflictEntry[]} conflicts
+   * @param {Record<string, unknown>} more whatever else the refusal says
    */
-  constructor(status, code, detail, errors = [], conflicts = []) {
+  constructor(status, code, detail, errors = [], conflicts = [], more = {}) {
     super(detail);
     this.status = status;
     this.code = code;
     this.errors = errors;
     this.conflicts = conflicts;
+    this.more = more;
   }
 }
 
@@ -75,6 +77,7 @@ export async function call(method, path, body, options = {}) {
     typeof fields["detail"] === "string" ? fields["detail"] : `The server refused (${response.status}).`,
     Array.isArray(fields["errors"]) ? fields["errors"] : [],
     Array.isArray(fields["conflicts"]) ? fields["conflicts"] : [],
+    fields,
   );
 }
 

@@ -1,236 +1,150 @@
 // @ts-check
-// The editor of weekly hours and single days: add, remove (with undo), copy; saves everything in one PUT; shows the result.
-import { call, Problem } from "./api.js";
-import { all, clock, find, make, need, origin, readerZone, serverNow } from "./dom.js";
-import { submit, values } from "./forms.js";
-import { toast } from "./toast.js";
-
-/** @typedef {{start: string, end: string}} Hours */
+// The slot manager: the week and the month as pictures and as fields, all views of one model; saves in one PUT.
+import { Problem } from "./api.js";
+import { find, make, need, origin, serverNow } from "./dom.js";
+import { busy, submit, values } from "./forms.js";
+import { localFaults, placeFault, typedHours } from "./schedule/fields.js";
+import { holidayCalendar } from "./schedule/holidays.js";
+import { faultsOf, Model, read, spoken, written } from "./schedule/hours.js";
+import { monthPicture, spokenDate } from "./schedule/month.js";
+import { preview } from "./schedule/preview.js";
+import { spanRows } from "./schedule/spans.js";
+import { weekPicture } from "./schedule/week.js";
 
 const form = need("#availability", HTMLFormElement);
 const dirty = need("[data-dirty]", HTMLElement);
-const PREVIEW_DAYS = 14;
-const WORKDAYS = 5; // Monday to Friday are 0 to 4
+const undo = need("[data-undo]", HTMLButtonElement, form);
 
-/** The elements of the windows in the order they were sent, for faults that name an index. @type {HTMLElement[]} */
-let sentWeekly = [];
-/** @type {HTMLElement[]} */
-let sentOverrides = [];
+/** @type {{weekly: (import("./schedule/hours.js").Hours & {weekday: number})[], overrides: {date: string, windows: import("./schedule/hours.js").Hours[]}[], travel: Record<string, string>[], absences: Record<string, string>[]}} */
+const given = JSON.parse(form.dataset["rules"] ?? "{}");
+const model = new Model({
+  weekly: Array.from({ length: 7 }, (_, weekday) => given.weekly.filter((one) => one.weekday === weekday).map(read)),
+  days: given.overrides.map((day) => ({ date: day.date, windows: day.windows.map(read) })),
+});
 
-/** @param {string} id */
-function stamp(id) {
-  const copy = need(`#${id}`, HTMLTemplateElement).content.firstElementChild?.cloneNode(true);
-  if (!(copy instanceof HTMLElement)) throw new Error(`#${id} is empty`);
-  return copy;
+const fields = typedHours(form, model);
+weekPicture(need("[data-week]", HTMLElement, form), model, (weekday, index) => fields.focus(weekday, index));
+const absences = spanRows(form, "absences", given.absences, changed);
+const travel = spanRows(form, "travel", given.travel, changed);
+const holidays = holidayCalendar(() => {
+  month.draw();
+});
+
+const month = monthPicture(need("[data-month]", HTMLElement, form), { today: form.dataset["today"] ?? new Date(serverNow()).toISOString().slice(0, 10), mark, choose });
+const refresh = preview(body, () => dirty.hidden === true, fault);
+
+/** What is plainly wrong with the hours while they are typed, or "". */
+function fault() {
+  const days = [...model.state.weekly, ...model.state.days.map((day) => day.windows)];
+  return days.flatMap(faultsOf).find(Boolean) ?? (form.checkValidity() ? "" : "a number is missing or out of range.");
 }
 
-/** Minutes of "HH:MM". @param {string} text */
-function minutes(text) {
-  const [hours = 0, mins = 0] = text.split(":").map(Number);
-  return hours * 60 + mins;
+/** @param {string} date @returns {import("./schedule/month.js").Mark} */
+function mark(date) {
+  const away = absences.read().find((span) => span["start"] && span["end"] && (span["start"] ?? "").slice(0, 10) <= date && date < nextDay(span["end"] ?? ""));
+  if (away) return { tone: "away", text: away["reason"] ? `away, ${away["reason"]}` : "away" };
+  const day = model.day(date);
+  const there = travel.read().find((span) => (span["from"] ?? "") <= date && date <= (span["to"] ?? "") && span["from"]);
+  const zone = there ? ` in ${(there["timezone"] ?? "").replace(/^.*\//, "").replaceAll("_", " ")}` : "";
+  if (day) return day.windows.length > 0 ? { tone: "other", text: day.windows.map(spoken).join(", ") + zone } : { tone: "off", text: "day off" };
+  const holiday = holidays.name(date);
+  if (holiday) return { tone: "holiday", text: holiday };
+  const usual = model.usual(date);
+  if (usual.length === 0) return { tone: "none", text: "not available" };
+  return { tone: there ? "travel" : "usual", text: usual.map(spoken).join(", ") + zone };
 }
 
-/** @param {number} total */
-function asTime(total) {
-  return `${String(Math.floor(total / 60) % 24).padStart(2, "0")}:${String(total % 60).padStart(2, "0")}`;
+/** The first date that is wholly after a wall time. @param {string} wall */
+function nextDay(wall) {
+  if (wall.endsWith("T00:00")) return wall.slice(0, 10);
+  return new Date(Date.parse(`${wall.slice(0, 10)}T00:00:00Z`) + 86_400_000).toISOString().slice(0, 10);
 }
 
-/** A time field cannot say 24:00: an end at 00:00 means midnight. @param {HTMLElement} row @returns {Hours} */
-function hoursOf(row) {
-  const start = need("[data-start]", HTMLInputElement, row).value;
-  const end = need("[data-end]", HTMLInputElement, row).value;
-  return { start, end: end === "00:00" ? "24:00" : end };
-}
-
-/** @param {HTMLElement} place a weekday or a single day @param {Hours} [hours] */
-function addWindow(place, hours) {
-  const list = need("[data-windows]", HTMLElement, place);
-  const last = all("[data-window]", HTMLElement, list).at(-1);
-  let next = hours;
-  if (!next) {
-    const from = last ? Math.min(minutes(hoursOf(last).end || "17:00") + 60, 22 * 60) : 9 * 60;
-    next = { start: asTime(from), end: asTime(last ? Math.min(from + 120, 23 * 60 + 55) : 17 * 60) };
+/** What can be done about one date. @param {string} date */
+function choose(date) {
+  const panel = need("[data-day-panel]", HTMLElement, form);
+  const day = model.day(date);
+  /** @param {string} text @param {() => void} act */
+  const button = (text, act) => {
+    const made = make("button", { class: "button button-sm", type: "button" }, text);
+    made.addEventListener("click", () => {
+      act();
+      choose(date);
+    });
+    return made;
+  };
+  const buttons = [];
+  if (!day || day.windows.length > 0) buttons.push(button("Day off", () => set(date, [])));
+  if (!day || day.windows.length === 0) {
+    buttons.push(
+      button("Other hours", () => {
+        const usual = model.usual(date);
+        set(date, usual.length > 0 ? structuredClone(usual) : [{ start: 540, end: 1020 }]);
+        const at = model.state.days.findIndex((one) => one.date === date);
+        find(`[data-override][data-at="${at}"] [data-start]`, HTMLInputElement, form)?.focus();
+      }),
+    );
   }
-  const row = stamp("window-template");
-  need("[data-start]", HTMLInputElement, row).value = next.start;
-  need("[data-end]", HTMLInputElement, row).value = next.end === "24:00" ? "00:00" : next.end;
-  list.append(row);
-  changed();
-  return row;
+  if (day) buttons.push(button("As usual", () => model.change((state) => void (state.days = state.days.filter((one) => one.date !== date)))));
+  panel.replaceChildren(make("p", {}, make("span", { class: "strong" }, spokenDate(date)), `: ${mark(date).text}`), make("div", { class: "row row-sm" }, ...buttons));
+}
+
+/** @param {string} date @param {import("./schedule/hours.js").Span[]} windows */
+function set(date, windows) {
+  model.change((state) => {
+    state.days = [...state.days.filter((one) => one.date !== date), { date, windows }].sort((a, b) => a.date.localeCompare(b.date));
+  });
+}
+
+/** The rules as they stand in the fields. @returns {Record<string, unknown>} */
+function body() {
+  const lengths = need("[name=lengths_minutes]", HTMLInputElement, form).value.split(/[\s,;]+/).filter(Boolean);
+  return {
+    ...values(form),
+    weekly: model.state.weekly.flatMap((spans, weekday) => spans.map((span) => ({ weekday, ...written(span) }))),
+    overrides: model.state.days.map((day) => ({ date: day.date, windows: day.windows.map(written) })),
+    lengths_minutes: lengths.map((one) => (/^\d+$/.test(one) ? Number(one) : one)),
+    holidays: holidays.read(),
+    travel: travel.read(),
+    absences: absences.read().map((span) => ({ ...span, start: (span["start"] ?? "").slice(0, 16), end: (span["end"] ?? "").slice(0, 16) })),
+  };
 }
 
 function changed() {
   dirty.hidden = false;
-  for (const day of all("[data-weekday]", HTMLElement, form)) need("[data-none]", HTMLElement, day).hidden = day.querySelector("[data-window]") !== null;
-  for (const day of all("[data-override]", HTMLElement, form)) need("[data-day-off]", HTMLElement, day).hidden = day.querySelector("[data-window]") !== null;
+  undo.disabled = !model.undoable;
+  month.draw();
+  refresh();
 }
 
-/** @param {HTMLElement} element @param {string} said */
-function removeWithUndo(element, said) {
-  const { parentElement, nextSibling } = element;
-  const focus = element.closest("[data-weekday], [data-override]")?.querySelector("[data-add-window]");
-  element.remove();
-  changed();
-  if (focus instanceof HTMLElement) focus.focus();
-  toast(said, {
-    action: "Undo",
-    onAction: () => {
-      parentElement?.insertBefore(element, nextSibling?.parentNode === parentElement ? nextSibling : null);
-      changed();
-    },
-  });
-}
-
-/** @param {HTMLElement} source */
-function copyDay(source) {
-  const hours = all("[data-window]", HTMLElement, source).map(hoursOf);
-  const others = all("[data-weekday]", HTMLElement, form).filter((day) => day !== source && Number(day.dataset["weekday"]) < WORKDAYS);
-  const before = others.map((day) => /** @type {const} */ ([day, all("[data-window]", HTMLElement, day)]));
-  for (const [day, rows] of before) {
-    for (const row of rows) row.remove();
-    for (const one of hours) addWindow(day, one);
-  }
-  changed();
-  toast("Copied to Monday–Friday.", {
-    action: "Undo",
-    onAction: () => {
-      for (const [day, rows] of before) need("[data-windows]", HTMLElement, day).replaceChildren(...rows);
-      changed();
-    },
-  });
-}
-
-form.addEventListener("click", (event) => {
-  const add = origin(event, "[data-add-window]");
-  const place = add?.closest("[data-weekday], [data-override]");
-  if (place instanceof HTMLElement) {
-    const row = addWindow(place);
-    need("[data-start]", HTMLInputElement, row).focus();
-    return;
-  }
-  const window = origin(event, "[data-remove-window]")?.closest("[data-window]");
-  if (window instanceof HTMLElement) return removeWithUndo(window, "Hours removed.");
-  const override = origin(event, "[data-remove-override]")?.closest("[data-override]");
-  if (override instanceof HTMLElement) return removeWithUndo(override, "Date removed.");
-  const copied = origin(event, "[data-copy-day]")?.closest("[data-weekday]");
-  if (copied instanceof HTMLElement) return copyDay(copied);
-  if (origin(event, "[data-add-override]")) {
-    const row = stamp("override-template");
-    need("[data-overrides]", HTMLElement, form).append(row);
-    const date = need("[data-date]", HTMLInputElement, row);
-    const next = new Date(serverNow() + 86_400_000);
-    date.value = new Intl.DateTimeFormat("en-CA", { timeZone: readerZone() }).format(next);
-    date.focus();
-    changed();
-  }
+model.watch(changed);
+undo.addEventListener("click", () => model.undo());
+form.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.key !== "z" || origin(event, "input, textarea, select")) return;
+  event.preventDefault();
+  model.undo();
 });
-form.addEventListener("input", changed);
+form.addEventListener("input", (event) => {
+  if (!origin(event, "[data-window], [data-override], [data-spans]")) changed();
+});
 window.addEventListener("beforeunload", (event) => {
   if (!dirty.hidden) event.preventDefault();
 });
 
-/** @param {HTMLElement} row @param {string} text */
-function complain(row, text) {
-  need("[data-window-error], [data-override-error]", HTMLElement, row).textContent = text;
-  for (const input of all(":scope > input", HTMLInputElement, row)) input.setAttribute("aria-invalid", "true");
-}
-
-/** Faults that are plain to see before the server is asked. */
-function localFaults() {
-  let first = /** @type {HTMLElement | null} */ (null);
-  for (const place of all("[data-weekday], [data-override]", HTMLElement, form)) {
-    /** @type {[number, number][]} */
-    const taken = [];
-    for (const row of all("[data-window]", HTMLElement, place)) {
-      const { start, end } = hoursOf(row);
-      const span = /** @type {[number, number]} */ ([minutes(start), minutes(end)]);
-      let fault = "";
-      if (!start || !end) fault = "Give a start and an end.";
-      else if (span[1] <= span[0]) fault = "The end is before the start.";
-      else if (taken.some(([from, to]) => span[0] < to && from < span[1])) fault = "These hours overlap others of the day.";
-      taken.push(span);
-      if (!fault) continue;
-      complain(row, fault);
-      first ??= row;
-    }
-  }
-  const dates = new Set();
-  for (const row of all("[data-override]", HTMLElement, form)) {
-    const date = need("[data-date]", HTMLInputElement, row).value;
-    if (!date || dates.has(date)) {
-      complain(row, date ? "This date is there twice." : "Choose a date.");
-      first ??= row;
-    }
-    dates.add(date);
-  }
-  find("input", HTMLInputElement, first ?? document.createElement("p"))?.focus();
-  return first !== null;
-}
-
 form.addEventListener("submit", () => {
-  for (const place of all("[data-window-error], [data-override-error]", HTMLElement, form)) place.textContent = "";
-  for (const input of all("[aria-invalid]", HTMLInputElement, form)) input.removeAttribute("aria-invalid");
-  if (localFaults()) return;
-  /** @type {(Hours & {weekday: number})[]} */
-  const weekly = [];
-  sentWeekly = [];
-  for (const day of all("[data-weekday]", HTMLElement, form)) {
-    for (const row of all("[data-window]", HTMLElement, day)) {
-      weekly.push({ weekday: Number(day.dataset["weekday"]), ...hoursOf(row) });
-      sentWeekly.push(row);
-    }
-  }
-  sentOverrides = all("[data-override]", HTMLElement, form);
-  const overrides = sentOverrides.map((row) => ({
-    date: need("[data-date]", HTMLInputElement, row).value,
-    windows: all("[data-window]", HTMLElement, row).map(hoursOf),
-  }));
-  void submit(form, { max_per_day: null, ...values(form), weekly, overrides });
+  if (localFaults(form, model)) return;
+  void busy(find("[data-save]", HTMLElement), () => submit(form, body()));
 });
-
 form.addEventListener("api:done", () => {
   dirty.hidden = true;
-  void preview();
+  refresh();
 });
 form.addEventListener("api:refused", (event) => {
   if (!(event instanceof CustomEvent) || !(event.detail instanceof Problem)) return;
-  for (const { field, message } of event.detail.errors) {
-    const [list, index] = field.split(".");
-    const row = (list === "weekly" ? sentWeekly : list === "overrides" ? sentOverrides : [])[Number(index)];
-    if (row) complain(row, message);
-  }
+  for (const { field, message } of event.detail.errors) placeFault(form, model, field, message);
 });
 
-/** Show the next open times as the directory computes them. */
-async function preview() {
-  const place = need("[data-preview]", HTMLElement);
-  const zone = readerZone();
-  const from = new Date(serverNow()).toISOString();
-  const to = new Date(serverNow() + PREVIEW_DAYS * 86_400_000).toISOString();
-  try {
-    /** @type {{slots: Hours[]}} */
-    const { slots } = await call("GET", `/mentors/${form.dataset["mentor"]}/slots?${new URLSearchParams({ from, to, tz: zone })}`);
-    const dayName = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: zone });
-    /** @type {Map<string, string[]>} */
-    const days = new Map();
-    for (const slot of slots) {
-      const day = dayName.format(new Date(slot.start));
-      days.set(day, [...(days.get(day) ?? []), clock(slot.start, zone)]);
-    }
-    if (slots.length === 0) {
-      place.replaceChildren(make("p", { class: "small muted" }, "No open times. Add weekly hours and save."));
-      return;
-    }
-    place.replaceChildren(
-      make("p", { class: "small strong" }, `${slots.length} open time${slots.length === 1 ? "" : "s"}`),
-      ...[...days].map(([day, times]) =>
-        make("div", { class: "preview-day" }, make("span", { class: "small" }, day), make("span", { class: "chips" }, ...times.map((time) => make("span", { class: "chip" }, time)))),
-      ),
-    );
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    place.replaceChildren(make("p", { class: "small muted" }, problem.message));
-  }
-}
-
-void preview();
+const terms = need("#terms", HTMLFormElement);
+terms.addEventListener("submit", () => {
+  void submit(terms, { ...values(terms), instant_approval: need("[name=instant_approval]", HTMLInputElement, terms).checked });
+});

@@ -46,6 +46,21 @@ async def test_a_new_mentor_has_no_hours_in_her_own_zone(ctx: Context) -> None:
     assert await actions.open_slots(ctx, user.id, hour(0), hour(48)) == []
 
 
+async def test_a_preview_is_what_the_slots_become_when_the_rules_are_saved(ctx: Context) -> None:
+    ada, bo = await mentor(ctx, rules=MORNINGS), await person(ctx, "Bo")
+    await booked(ctx, ada.id, bo.id, hour(0) + timedelta(seconds=16_200))
+    before = await actions.open_slots(ctx, ada.id, hour(0), hour(24 * 8))
+    other = replace(MORNINGS, lengths_minutes=(30,), buffer_after_minutes=30)
+    seen = await actions.preview(ctx, ada.id, other, hour(0), hour(24 * 8), 30)
+    assert await actions.open_slots(ctx, ada.id, hour(0), hour(24 * 8)) == before
+    await actions.put(ctx, ada.id, other)
+    assert seen == await actions.open_slots(ctx, ada.id, hour(0), hour(24 * 8), 30) != []
+    with pytest.raises(Invalid):
+        await actions.preview(ctx, ada.id, replace(other, slot_minutes=1), hour(0), hour(24 * 93))
+    with pytest.raises(Invalid):
+        await actions.preview(ctx, ada.id, other, hour(0), hour(1), 45)
+
+
 async def test_slots_are_open_until_booked_and_open_again_when_cancelled(ctx: Context) -> None:
     ada, bo = await mentor(ctx, rules=MORNINGS), await person(ctx, "Bo")
     slots = await actions.open_slots(ctx, ada.id, hour(0), hour(24 * 8))

@@ -91,6 +91,7 @@ async def listing(call: Call[Nothing, BookingsQuery]) -> Page[BookingOut]:
         status=query.status,
         frm=query.from_,
         to=query.to,
+        name=query.name,
         cursor=query.cursor,
         limit=query.limit,
     )

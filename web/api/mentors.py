@@ -8,6 +8,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from server.availability import actions as availability
+from server.availability import closed
 from server.availability.documents import document, parse
 from server.availability.model import MentorCard, Slot
 from server.base.errors import FieldError, Invalid, NotFound
@@ -15,9 +16,17 @@ from server.conflicts import actions as conflicts
 from server.people import actions as people
 from server.people.model import Role
 from server.people.zones import find_zone
-from web.access import Public, RoleIs
+from web.access import Public, RoleIs, SignedIn
 from web.api.endpoint import Call, endpoint
-from web.schemas.availability import AvailabilityModel, SavedAvailability
+from web.schemas.availability import (
+    AvailabilityModel,
+    CalendarOut,
+    HolidayOut,
+    HolidaysQuery,
+    PartOut,
+    PreviewIn,
+    SavedAvailability,
+)
 from web.schemas.base import NoQuery, Nothing, Page, Span
 from web.schemas.people import MentorCardOut, MentorOut, MentorsQuery, SlotsOut, SlotsQuery
 
@@ -69,17 +78,23 @@ async def one(call: Call[Nothing, NoQuery]) -> MentorOut:
 async def slots(call: Call[Nothing, SlotsQuery]) -> SlotsOut:
     """Open slots that start between `from` and `to`, at most 92 days apart."""
     query = call.query
+    start, end = _asked(query, call.ctx.clock.now())
+    found = await availability.open_slots(call.ctx, call.id(), start, end, query.length)
+    return SlotsOut(slots=[span(slot) for slot in found], timezone=query.tz)
+
+
+def _asked(question: SlotsQuery | PreviewIn, now: datetime) -> tuple[datetime, datetime]:
+    """The span of a question for slots. Raises Invalid."""
     faults: list[FieldError] = []
-    zone = find_zone(query.tz)
+    zone = find_zone(question.tz)
     if zone is None:
         faults.append(FieldError("tz", "unknown_timezone", "Name an IANA time zone such as Europe/Berlin."))
         zone = ZoneInfo("UTC")
-    start = _moment("from", query.from_, zone, faults, after_day=False) or call.ctx.clock.now()
-    end = _moment("to", query.to, zone, faults, after_day=True) or _later(start)
+    start = _moment("from", question.from_, zone, faults, after_day=False) or now
+    end = _moment("to", question.to, zone, faults, after_day=True) or _later(start)
     if faults:
         raise Invalid(faults)
-    found = await availability.open_slots(call.ctx, call.id(), start, end, query.length)
-    return SlotsOut(slots=[span(slot) for slot in found], timezone=query.tz)
+    return start, end
 
 
 def _moment(
@@ -126,6 +141,32 @@ async def set_hours(call: Call[AvailabilityModel, NoQuery]) -> SavedAvailability
     return SavedAvailability.model_validate(saved | {"collisions": found})
 
 
+async def preview(call: Call[PreviewIn, NoQuery]) -> SlotsOut:
+    """What mentees would see with these rules, around what is booked. Nothing is saved."""
+    body = call.body
+    start, end = _asked(body, call.ctx.clock.now())
+    try:
+        rules = parse(body.rules.model_dump(exclude_unset=True, by_alias=True))
+    except Invalid as invalid:
+        raise Invalid(
+            [FieldError(f"rules.{fault.field}", fault.code, fault.message) for fault in invalid.errors]
+        ) from None
+    found = await availability.preview(call.ctx, call.caller.user_id, rules, start, end, body.length)
+    return SlotsOut(slots=[span(slot) for slot in found], timezone=body.tz)
+
+
+async def holidays(call: Call[Nothing, HolidaysQuery]) -> CalendarOut:
+    """The public holidays of a country, as they close a mentor's days."""
+    country, query = call.request.match_info["country"].upper(), call.query
+    if faults := closed.calendar_faults(country, query.subdivision or None):
+        raise Invalid(faults)
+    days = closed.named_days(country, query.subdivision or None, query.year)
+    return CalendarOut(
+        days=[HolidayOut(date=day, name=name) for day, name in days],
+        subdivisions=[PartOut(code=code, name=name) for code, name in closed.parts(country)],
+    )
+
+
 def _hours_faults(given: Mapping[str, Any]) -> list[FieldError]:
     try:
         parse(given)
@@ -151,5 +192,13 @@ ROUTES = (
     endpoint(
         "PUT", "/me/availability", set_hours, access=RoleIs.of(Role.MENTOR), summary="Set one's opening hours", tag=TAG,
         body=AvailabilityModel, reply=SavedAvailability, faults=_hours_faults,
+    ),
+    endpoint(
+        "POST", "/me/availability/preview", preview, access=RoleIs.of(Role.MENTOR), tag=TAG,
+        summary="Open slots of rules that are not saved", body=PreviewIn, reply=SlotsOut,
+    ),
+    endpoint(
+        "GET", "/holidays/{country}", holidays, access=SignedIn(), summary="Public holidays", tag=TAG,
+        query=HolidaysQuery, reply=CalendarOut,
     ),
 )  # fmt: skip

@@ -1,14 +1,15 @@
-"""The editor of a mentor's weekly hours, single days and rules; its script saves through the API."""
+"""The editor of a mentor's hours, rules and terms; its script saves through the API."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import json
 
 from aiohttp import web as http
 
 from server.availability import actions as availability
+from server.availability import closed
 from server.availability.documents import document
+from server.booking import actions as booking
 from server.conflicts import actions as conflicts
 from server.people.model import Role
 from web.access import RoleIs
@@ -19,46 +20,32 @@ from web.routing import page
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """As a time field shows them: it knows no 24:00, so the midnight at the end is 00:00."""
-
-    start: str
-    end: str
-
-
-@dataclass(frozen=True, slots=True)
-class SingleDay:
-    date: str
-    windows: tuple[Hours, ...]
-
-
-def hours(window: dict[str, Any]) -> Hours:
-    end = str(window["end"])
-    return Hours(str(window["start"]), "00:00" if end == "24:00" else end)
-
-
 async def editor(request: http.Request) -> http.StreamResponse:
     reader, user = await signed_in(request)
-    rules = await availability.get(context(request), user.id)
-    body = document(rules)
+    ctx = context(request)
+    rules = await availability.get(ctx, user.id)
     today = reader.now.astimezone(reader.zone).date().isoformat()
+    body = document(rules)
+    # What has gone by is of no use to the editor, and saving forgets it.
+    body["overrides"] = [it for it in body["overrides"] if it["date"] >= today]
+    body["travel"] = [it for it in body["travel"] if it["to"] >= today]
+    body["absences"] = [it for it in body["absences"] if it["end"] >= today]
     return await render(
         request,
         "availability.html",
         rules=rules,
-        collisions=await conflicts.of_mentor(context(request), user.id),
-        week=[
-            (name, [hours(w) for w in body["weekly"] if w["weekday"] == number])
-            for number, name in enumerate(WEEKDAYS)
-        ],
-        # Days gone by are of no use to the editor, and saving forgets them.
-        overrides=[
-            SingleDay(it["date"], tuple(hours(w) for w in it["windows"]))
-            for it in body["overrides"]
-            if it["date"] >= today
-        ],
+        collisions=await conflicts.of_mentor(ctx, user.id),
+        rules_json=json.dumps(body),
+        today=today,
+        weekdays=WEEKDAYS,
+        countries=_countries(rules.holidays.country if rules.holidays else None),
+        terms=await booking.terms(ctx, user.id),
     )
+
+
+def _countries(chosen: str | None) -> list[str]:
+    """The two-letter codes of the calendars (each has one of three letters, too), and the one that is chosen."""
+    return sorted({code for code in closed.calendars() if len(code) == 2} | ({chosen} if chosen else set()))
 
 
 ROUTES = (page("GET", "/availability", editor, access=RoleIs.of(Role.MENTOR)),)

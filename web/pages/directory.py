@@ -16,7 +16,7 @@ from server.availability import actions as availability
 from server.availability.model import MentorCard, Slot
 from server.base.errors import Forbidden, NotFound
 from server.booking import actions as booking
-from server.booking.model import LIVE
+from server.booking.model import LIVE, price_of
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import Role, User
@@ -90,6 +90,7 @@ class Week:
     """The days of one page of slots and the way to others."""
 
     first: date
+    last: date
     label: str
     days: tuple[DayView, ...]
     previous_href: str | None
@@ -109,6 +110,16 @@ class MentorView:
     price_tokens: int
     zone: ZoneInfo
     slot_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """One of the session lengths to choose from."""
+
+    minutes: int
+    price_tokens: int
+    href: str
+    chosen: bool
 
 
 def slot_view(slot: Slot) -> SlotView:
@@ -205,12 +216,31 @@ async def mentor(request: http.Request) -> http.StreamResponse:
         tuple(LANGUAGES.get(code, code) for code in profile.languages), profile.price_tokens,
         zone_or_utc(profile.timezone), rules.slot_minutes,
     )  # fmt: skip
+    # A session that moves keeps its length.
+    wanted = moving.minutes if moving else int(_digits(request.query.get("length")) or rules.slot_minutes)
+    chosen = wanted if wanted in rules.lengths else rules.slot_minutes
+    kept = _kept(request, moving)
+    lengths = [
+        Length(
+            minutes,
+            price_of(profile.price_tokens, rules.slot_minutes, minutes),
+            f"/mentors/{mentor_id}?{urlencode(kept | {'length': minutes})}#times",
+            minutes == chosen,
+        )
+        for minutes in sorted(rules.lengths)
+        if moving is None or minutes == chosen
+    ]
     return await render(
         request,
         "mentor.html",
         reader=reader,
         mentor=shown,
-        week=await _week(request, mentor_id, reader, moving) if profile.published else _no_week(reader),
+        week=await _week(request, mentor_id, reader, moving, chosen)
+        if profile.published
+        else _no_week(reader),
+        lengths=lengths,
+        length=next(it for it in lengths if it.chosen),
+        terms=await booking.terms(ctx, mentor_id),
         can_book=can_book and profile.published,
         moving=moving,
         wallet=await ledger.wallet(ctx, user.id) if user and can_book else None,
@@ -227,14 +257,24 @@ async def _moving(request: http.Request, user: User, mentor_id: UUID, now: datet
     return view_of(found, user, now) if movable and now < found.start else None
 
 
-async def _week(request: http.Request, mentor_id: UUID, reader: Reader, moving: BookingView | None) -> Week:
+def _digits(text: str | None) -> str:
+    return text if text and text.isascii() and text.isdigit() and len(text) < 4 else ""
+
+
+def _kept(request: http.Request, moving: BookingView | None) -> dict[str, str]:
+    """What the links of the page carry on."""
+    kept = {name: request.query[name] for name in ("tz", "from", "length") if request.query.get(name)}
+    return kept | ({"move": str(moving.id)} if moving else {})
+
+
+async def _week(
+    request: http.Request, mentor_id: UUID, reader: Reader, moving: BookingView | None, length: int
+) -> Week:
     """The slots of DAYS days from ``?from=`` (today when absent or past), and where the next ones are."""
     ctx, zone = context(request), reader.zone
     today = reader.now.astimezone(zone).date()
     first = max(today, min(_date(request.query.get("from")) or today, today + timedelta(days=400)))
-    kept = {name: request.query[name] for name in ("tz",) if request.query.get(name)}
-    if moving:
-        kept["move"] = str(moving.id)
+    kept = _kept(request, moving)
 
     def href(day: date) -> str:
         return f"/mentors/{mentor_id}?{urlencode(kept | {'from': day.isoformat()})}#times"
@@ -242,15 +282,18 @@ async def _week(request: http.Request, mentor_id: UUID, reader: Reader, moving: 
     last = first + timedelta(days=DAYS)
     slots = [
         slot_view(it)
-        for it in await availability.open_slots(ctx, mentor_id, _midnight(first, zone), _midnight(last, zone))
+        for it in await availability.open_slots(
+            ctx, mentor_id, _midnight(first, zone), _midnight(last, zone), length
+        )
     ]
     later = None
     if not slots:
         begin = _midnight(last, zone)
-        ahead = await availability.open_slots(ctx, mentor_id, begin, begin + SEARCH_AHEAD)
+        ahead = await availability.open_slots(ctx, mentor_id, begin, begin + SEARCH_AHEAD, length)
         later = slot_view(ahead[0]).start.astimezone(zone).date() if ahead else None
     return Week(
         first=first,
+        last=last - timedelta(days=1),
         label=_span_label(first, last - timedelta(days=1)),
         days=tuple(_days(slots, reader)),
         previous_href=href(max(today, first - timedelta(days=DAYS))) if first > today else None,
@@ -262,7 +305,8 @@ async def _week(request: http.Request, mentor_id: UUID, reader: Reader, moving: 
 
 def _no_week(reader: Reader) -> Week:
     today = reader.now.astimezone(reader.zone).date()
-    return Week(today, _span_label(today, today + timedelta(days=DAYS - 1)), (), None, None, None, "")
+    last = today + timedelta(days=DAYS - 1)
+    return Week(today, last, _span_label(today, last), (), None, None, None, "")
 
 
 def _days(slots: list[SlotView], reader: Reader) -> Iterable[DayView]:

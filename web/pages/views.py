@@ -43,6 +43,7 @@ class BookingView:
     proposal: Proposal | None
     expires_at: datetime | None
     cancellation_fee: int  # what cancelling now costs the mentee who reads this
+    series_id: UUID | None
     reader_id: UUID
     now: datetime
 
@@ -110,6 +111,16 @@ class BookingView:
         return self.proposal is not None and self.proposal.by == self.reader_id
 
     @property
+    def asks_me(self) -> bool:
+        """A request that this reader, its mentor, has not answered."""
+        return self.status == Status.REQUESTED and self.i_am_mentor and not self.proposed_by_me
+
+    @property
+    def kept_for_me(self) -> bool:
+        """A time that waits for this reader's confirmation."""
+        return self.status == Status.HOLD and self.i_am_mentee
+
+    @property
     def has_session(self) -> bool:
         return self.status in (Status.APPROVED, Status.HELD)
 
@@ -150,6 +161,7 @@ def view_of(it: Booking, reader: User, now: datetime, session: Session | None = 
         cancellation_fee=it.cancellation_fee(it.party(reader.id), now)
         if reader.id in (it.mentor_id, it.mentee_id)
         else 0,
+        series_id=it.series_id,
         reader_id=reader.id,
         now=now,
     )

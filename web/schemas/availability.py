@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from uuid import UUID
 
 from pydantic import Field
 
-from web.schemas.base import In, Instant, Out, Text
+from web.schemas.base import In, Instant, Out, Query, Text
 
 _TIME = Field(examples=["09:00"], description="Wall time, 00:00 to 24:00.")
 
@@ -100,3 +101,37 @@ class SavedAvailability(AvailabilityModel):
     """The rules as saved, and what of the mentor's coming bookings collides with them, at most a hundred or so."""
 
     collisions: list[CollisionOut]
+
+
+class PreviewIn(In):
+    """Rules that are not saved, and a question as for slots."""
+
+    rules: AvailabilityModel
+    from_: Text | None = Field(None, alias="from", description="An instant, or a date in `tz`. Default: now.")
+    to: Text | None = Field(
+        None, description="An instant, or a date in `tz` (that day included). Default: 14 days later."
+    )
+    tz: Text = Field("UTC", description="IANA zone in which dates are meant.")
+    length: int | None = Field(None, description="Minutes. Default: the usual length.")
+
+
+class HolidaysQuery(Query):
+    year: int = Field(ge=1970, le=2100)
+    subdivision: Text | None = Field(None, examples=["BY"])
+
+
+class HolidayOut(Out):
+    date: datetime.date
+    name: str
+
+
+class PartOut(Out):
+    code: str
+    name: str
+
+
+class CalendarOut(Out):
+    """The public holidays of a year, and the parts of the country that have holidays of their own."""
+
+    days: list[HolidayOut]
+    subdivisions: list[PartOut]

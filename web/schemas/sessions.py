@@ -110,6 +110,7 @@ class BookingsQuery(PageQuery):
     status: Status | None = None
     from_: Instant | None = Field(None, alias="from", description="Only bookings that end after this.")
     to: Instant | None = Field(None, description="Only bookings that start before this.")
+    name: Text | None = Field(None, max_length=100, description="A part of the other side's name.")
 
 
 class Participant(Out):

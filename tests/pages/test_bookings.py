@@ -128,6 +128,7 @@ async def test_a_request_is_approved_from_the_filtered_list_and_stands_in_the_ca
     await expect(page.locator("#toasts")).to_contain_text("Confirmed.")
     found = await booking.get(site.ctx, Principal(world.mentor.id, Role.MENTOR), world.requested.id)
     assert found.status is Status.APPROVED
+    await page.get_by_role("link", name="Upcoming").click()
     await page.get_by_role("link", name="Month").click()
     day = page.get_by_role("region", name="Tuesday 31 March 2026")
     await day.get_by_role("link", name="Jonas Weber").click()

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from server.booking.model import Booking
+from server.sessions.links import links_for
 from tests.pages.conftest import Site, Visit, Visitor
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "pages"
@@ -16,6 +17,13 @@ PICTURES = (
 )  # a picture of every page, for whoever works on the design; takes a minute
 PHONE, DESKTOP = 360, 1280
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+def link_of(site: Site, action: str) -> str:
+    """The token of a link in a mail to the mentee."""
+    world = site.world
+    links = links_for(site.ctx.settings, world.requested, world.mentee.id, site.ctx.clock.now())
+    return links[action].rsplit("/", 1)[1]
 
 
 def pages_of(site: Site) -> dict[str, dict[str, int]]:
@@ -30,6 +38,8 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
         "/bookings?show=requested": 200,
         "/bookings?show=past": 200,
         "/bookings?show=cancelled": 200,
+        "/bookings?view=month&show=all": 200,
+        "/bookings?view=week": 200,
         f"/bookings/{world.open_now.id}": 200,
         f"/bookings/{world.requested.id}": 200,
         f"/bookings/{world.cancelled.id}": 200,
@@ -49,6 +59,8 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             "/mentors?q=nothing+like+this": 200,
             mentor: 200,
             "/design": 200,
+            f"/links/{link_of(site, 'move')}": 200,
+            "/links/nonsense": 404,
             "/nowhere": 404,
         },
         "mentee": shared
@@ -122,6 +134,6 @@ async def test_every_page_for_every_role(site: Site, visit: Visit) -> None:
         visitor = await visit(None if role == "nobody" else f"{role}@demo.visavis.test")
         for path, expected in paths.items():
             slug = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda m: names[m.group()], path)
-            slug = re.sub(r"\W+", "-", slug).strip("-") or "front"
+            slug = re.sub(r"\W+", "-", slug).strip("-")[:60] or "front"
             faults += await look(visitor, path, expected, f"{role}-{slug}")
     assert not faults, "\n".join(faults)

@@ -210,7 +210,7 @@ async def _calendar(request: http.Request, only: Filters) -> http.StreamResponse
         name=only.name,
         limit=MOST,
     )
-    views = [view_of(it, user, reader.now) for it in reversed(found.items)]
+    views = [view_of(it, user, reader.now) for it in reversed(found.items) if _belongs(it, only, reader.now)]
     return await render(
         request,
         "bookings.html",
@@ -231,6 +231,17 @@ async def _calendar(request: http.Request, only: Filters) -> http.StreamResponse
             only.href(**{"from": after.isoformat()}),
         ),
     )
+
+
+def _belongs(it: Booking, only: Filters, now: datetime) -> bool:
+    """Whether the calendar shows it: "upcoming" is what may still take place, "past" what did or should have."""
+    match only.show:
+        case "upcoming":
+            return it.status in (Status.HOLD, Status.REQUESTED, Status.APPROVED)
+        case "past":
+            return it.end <= now and it.status not in (Status.CANCELLED, Status.REQUESTED)
+        case _:
+            return True
 
 
 def _day(day: date, outside: bool, views: Sequence[BookingView], reader: Reader) -> CalendarDay:

@@ -79,6 +79,45 @@ async def mark_reaction(
     return row is not None
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A fact with the reactions that were given up, and why, by name."""
+
+    id: int
+    kind: str
+    session_id: UUID | None
+    at: datetime
+    data: dict[str, Any]
+    died_at: datetime
+    errors: dict[str, str]
+
+
+async def dead_letters(conn: Conn, before: int | None, limit: int) -> list[DeadLetter]:
+    rows = await conn.fetch(
+        "SELECT f.id, f.kind, f.session_id, f.at, f.data, max(r.done_at) AS died_at,"
+        " jsonb_object_agg(r.reaction, r.error) AS errors"
+        " FROM facts f JOIN fact_reactions r ON r.fact_id = f.id"
+        " WHERE r.error IS NOT NULL AND ($1::bigint IS NULL OR f.id < $1)"
+        " GROUP BY f.id ORDER BY f.id DESC LIMIT $2",
+        before, limit,
+    )  # fmt: skip
+    return [DeadLetter(**row) for row in rows]
+
+
+async def revive(conn: Conn, fact_id: int) -> bool:
+    """Put a dead letter back into the queue; False when it is none. One attempt stays counted: from the second on, the
+    outbox looks up which reactions are done."""
+    gone = await conn.fetch(
+        "DELETE FROM fact_reactions WHERE fact_id = $1 AND error IS NOT NULL RETURNING reaction", fact_id
+    )
+    if gone:
+        await conn.execute(
+            "UPDATE facts SET handled_at = NULL, attempts = 1, next_attempt_at = to_timestamp(0) WHERE id = $1",
+            fact_id,
+        )
+    return bool(gone)
+
+
 async def of_session(conn: Conn, session_id: UUID) -> list[StoredFact]:
     rows = await conn.fetch(f"SELECT {_COLUMNS} FROM facts WHERE session_id = $1 ORDER BY at, id", session_id)
     return [StoredFact(**row) for row in rows]

@@ -130,6 +130,7 @@ async def visit(chromium: Browser, site: Site) -> AsyncIterator[Visit]:
         )
         contexts.append(context)
         context.set_default_timeout(8000)
+        context.set_default_navigation_timeout(30_000)  # a machine that runs other tests loads slowly
         page = await context.new_page()
         visitor = Visitor(page, site)
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from jobs.outbox import Drained, drain
 from jobs.reminders import remind
+from jobs.retention import retain
 from jobs.runner import Job, run_tick
-from jobs.schedule import BUSINESS, EveryMinute, Monthly
+from jobs.schedule import BUSINESS, Daily, EveryMinute, Monthly
 from server.attendance import actions as attendance
 from server.base.context import Context
 from server.base.errors import NotFound
@@ -62,6 +63,7 @@ JOBS: Mapping[str, Job] = {
             close_payroll,
             zone=BUSINESS,
         ),
+        Job("retention", Daily(3, 20), "remove what is older than declared", 300, retain),
     )
 }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
 
-from server.base.db import Conn
+from server.base.db import Conn, rows_affected
 from server.base.ids import new_id
 
 # ---------------------------------------------------------------- one run of one job
@@ -277,3 +278,29 @@ async def without_reminders(conn: Conn, after: datetime, until: datetime) -> lis
         after, until,
     )  # fmt: skip
     return [row["id"] for row in rows]
+
+
+# ---------------------------------------------------------------- retention
+
+
+class Old(StrEnum):
+    """A table, and which of its rows are old at an instant."""
+
+    IDEMPOTENCY_KEYS = "idempotency_keys WHERE created_at < $1"
+    REFRESH_TOKENS = "refresh_tokens WHERE expires_at < $1"
+    JOB_RUNS = "job_runs WHERE finished_at < $1 AND scheduled_for < $1"
+    USED_LINKS = "used_links WHERE used_at < $1"
+    FACTS = (
+        "facts f WHERE handled_at < $1"
+        " AND NOT EXISTS (SELECT FROM fact_reactions r WHERE r.fact_id = f.id AND r.error IS NOT NULL)"
+    )
+
+
+async def remove_old(conn: Conn, old: Old, before: datetime, limit: int) -> int:
+    """Delete up to ``limit`` rows; returns how many."""
+    table = old.split(" ", 1)[0]
+    tag = await conn.execute(
+        f"DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {old} LIMIT $2)",
+        before, limit,
+    )  # fmt: skip
+    return rows_affected(tag)

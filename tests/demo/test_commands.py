@@ -47,6 +47,7 @@ async def test_a_session_its_jobs_and_its_story(pool: Pool, environ: dict[str, s
         "no_show",
         "booking_expiry",
         "payroll",
+        "retention",
     ]
     code, said = await visavis(environ | {"VISAVIS_DEMO": "0"}, "demo", "session")
     assert code == 1 and "demo_only" in said

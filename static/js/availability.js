@@ -36,7 +36,9 @@ const refresh = preview(body, () => dirty.hidden === true, fault);
 /** What is plainly wrong with the hours while they are typed, or "". */
 function fault() {
   const days = [...model.state.weekly, ...model.state.days.map((day) => day.windows)];
-  return days.flatMap(faultsOf).find(Boolean) ?? (form.checkValidity() ? "" : "a number is missing or out of range.");
+  // A step is only what the arrows of a field do: 7 minutes are fine.
+  const fine = [...form.elements].every((field) => !(field instanceof HTMLInputElement) || field.validity.valid || field.validity.stepMismatch);
+  return days.flatMap(faultsOf).find(Boolean) ?? (fine ? "" : "a number is missing or out of range.");
 }
 
 /** @param {string} date @returns {import("./schedule/month.js").Mark} */

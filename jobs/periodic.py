@@ -15,6 +15,8 @@ from server.attendance import actions as attendance
 from server.base.context import Context
 from server.base.errors import NotFound
 from server.booking import actions as bookings
+from server.calendars import actions as calendars
+from server.calendars.work import work_due
 from server.integrations.channels import Channels
 from server.notifications.actions import deliver_due
 from server.notifications.model import Delivery
@@ -29,6 +31,12 @@ async def settle(ctx: Context) -> int:
 
 async def close_payroll(ctx: Context) -> int:
     return int(await payroll.close_period(ctx) is not None)
+
+
+async def renew_calendars(ctx: Context) -> int:
+    """Look at calendars whose push channel ends soon, and at those nobody has looked at for long."""
+    await calendars.make_neglected_due(ctx)
+    return await work_due(ctx)
 
 
 JOBS: Mapping[str, Job] = {
@@ -52,6 +60,13 @@ JOBS: Mapping[str, Job] = {
             "put away holds, requests and proposals that nobody answered in time",
             50,
             bookings.expire_due,
+        ),
+        Job(
+            "calendar_renewal",
+            EveryMinute(),
+            "renew push channels of connected calendars, and look at calendars that were not heard of",
+            300,
+            renew_calendars,
         ),
         # Five minutes after midnight: sessions that ended before it are settled by then.
         # A missed 26th needs no run of its own: closing looks for every period that has ended.

@@ -34,12 +34,15 @@ from server.booking.model import (
     TokensHeld,
     TokensReleased,
 )
+from server.calendars import actions as calendars
+from server.calendars.model import SERVICE_NAMES, CalendarBroken
 from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
 from server.notifications.model import Kind
 from server.notifications.texts import render
 from server.payroll.model import PayslipIssued
+from server.people.model import Role
 from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
 from server.waitlist import actions as waitlist
 from server.waitlist.model import SlotOffered
@@ -218,14 +221,41 @@ async def send_payslip(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     )  # fmt: skip
 
 
+async def write_calendars(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Note in both people's connected calendars how the session stands now; a worker writes it there."""
+    assert fact.session_id is not None  # noqa: S101 - bookings have one
+    await calendars.want_in(conn, fact.session_id, ctx.clock.now())
+
+
+async def tell_broken(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Whose calendar we may no longer see is told once, and how to connect it again."""
+    broken = decode(CalendarBroken, fact.data)
+    owner = await load_person(conn, broken.user_id)
+    text = render(
+        Kind.CALENDAR_BROKEN,
+        "mentor" if owner.role is Role.MENTOR else "mentee",
+        ZoneInfo(owner.timezone),
+        {
+            "name": owner.name,
+            "service": SERVICE_NAMES[broken.provider],
+            "account": broken.account,
+            "url": f"{ctx.settings.public_url}/settings#calendars",
+        },
+    )
+    await notifications.enqueue_in(
+        conn, dedup_key=f"fact:{fact.id}", session_id=None, kind=Kind.CALENDAR_BROKEN, recipient=owner,
+        role=owner.role, text=text, calendar=None, ctx=ctx,
+    )  # fmt: skip
+
+
 # Fact -> what it makes happen. A fact without reactions is here too: it is part of the story, and nothing else.
 REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     BookingRequested.KIND: (ask_mentor, take_offer),
     TokensHeld.KIND: (),
-    BookingApproved.KIND: (invite_both,),
+    BookingApproved.KIND: (invite_both, write_calendars),
     BookingRejected.KIND: (tell_rejected, offer_freed),
-    BookingRescheduled.KIND: (tell_moved, offer_freed),
-    BookingCancelled.KIND: (tell_cancelled, offer_freed),
+    BookingRescheduled.KIND: (tell_moved, write_calendars, offer_freed),
+    BookingCancelled.KIND: (tell_cancelled, write_calendars, offer_freed),
     BookingExpired.KIND: (tell_expired, offer_freed),
     HoldLapsed.KIND: (pass_on,),
     SlotOffered.KIND: (tell_offered,),
@@ -243,4 +273,5 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     NoShowSuspected.KIND: (nudge_absent,),
     SessionSettled.KIND: (follow_up,),
     PayslipIssued.KIND: (send_payslip,),
+    CalendarBroken.KIND: (tell_broken,),
 }

@@ -1,4 +1,4 @@
-"""The worker process, wired on one page: job loops, outbox, mail, and arq as the doorbell."""
+"""The worker process, wired on one page: job loops, outbox, mail, calendars, and arq as the doorbell."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from server.base.clock import Clock, SystemClock
 from server.base.context import Context
 from server.base.db import create_pool
 from server.base.log import configure, logger
+from server.calendars.work import work_due
 from server.integrations.channels import Channels, make_channels
 from server.integrations.wake import QUEUE, REACT, arq_redis, from_json, to_json
 from server.notifications.actions import deliver_due
@@ -36,7 +37,9 @@ TROUBLE_MOST = 30.0
 REDIS_REST_MOST = 5.0  # seconds; Redis is only the doorbell, and asking whether it is back costs little
 ARQ_POLL = 0.2  # seconds: what a ring takes to be heard
 ARQ_JOB_TIMEOUT = 10  # seconds; the doorbell only rings. A killed worker's ring is silent for that long
-POOL_SIZE = 16  # four jobs with a lock, a heartbeat and a transaction each, and four for outbox and mail
+POOL_SIZE = (
+    24  # six jobs with a lock, a heartbeat and a transaction each, and six for outbox, mail and calendars
+)
 
 
 class Bell:
@@ -64,7 +67,8 @@ class Worker:
     """
 
     def __init__(self, ctx: Context, channels: Channels, redis_url: str | None) -> None:
-        self._facts, self._mails, self._ticks = Bell(), Bell(), {name: Bell() for name in JOBS}
+        self._facts, self._mails, self._calendars = Bell(), Bell(), Bell()
+        self._ticks = {name: Bell() for name in JOBS}
         # Facts that this process records itself need no Redis to be noticed here.
         self._ctx = Context(ctx.pool, ctx.clock, ctx.settings, self._facts.ring)
         self._channels = channels
@@ -76,7 +80,7 @@ class Worker:
         if not self._stopping.is_set():
             log.info("worker_stopping")
             self._stopping.set()
-            for bell in (self._facts, self._mails, *self._ticks.values()):
+            for bell in (self._facts, self._mails, self._calendars, *self._ticks.values()):
                 bell.ring()
 
     async def run(self) -> None:
@@ -87,6 +91,9 @@ class Worker:
             loops = [
                 tasks.create_task(self._loop("outbox", self._facts, SWEEP, self._drain), name="outbox"),
                 tasks.create_task(self._loop("mail", self._mails, SWEEP, self._deliver), name="mail"),
+                tasks.create_task(
+                    self._loop("calendars", self._calendars, SWEEP, self._look_at_calendars), name="calendars"
+                ),
                 *(tasks.create_task(self._job_loop(job), name=f"job:{job.name}") for job in JOBS.values()),
             ]
             log.info("worker_ready", jobs=list(JOBS))
@@ -103,6 +110,12 @@ class Worker:
         drained = await drain(self._ctx)
         if drained.handled:
             self._mails.ring()
+            self._calendars.ring()
+
+    async def _look_at_calendars(self) -> None:
+        # A few at a time, as with mails.
+        while not self._stopping.is_set() and await work_due(self._ctx, limit=8):
+            self._facts.ring()
 
     async def _deliver(self) -> None:
         # A few at a time, so that stopping need not wait for a long queue.
@@ -163,6 +176,7 @@ class Worker:
     async def _arq(self) -> None:
         async def react(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
             self._facts.ring()
+            self._calendars.ring()
 
         async def tick(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
             for bell in self._ticks.values():

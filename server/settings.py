@@ -89,6 +89,15 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """What we are called at a service that holds people's calendars; ``base_url`` stands for all its addresses."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    base_url: str | None  # None: the service's own
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All configuration. Secrets are kept out of `repr`."""
 
@@ -116,6 +125,8 @@ class Settings:
     platform_fee_percent: int
     tls_certificate: Path | None
     tls_key: Path | None
+    google: OAuthClient | None  # None: nobody can connect a calendar of theirs
+    microsoft: OAuthClient | None
 
     @property
     def media_host(self) -> str:
@@ -298,6 +309,8 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         ),
         tls_certificate=certificate,
         tls_key=key,
+        google=_oauth_client(reader, "GOOGLE"),
+        microsoft=_oauth_client(reader, "MICROSOFT"),
     )
 
 
@@ -338,6 +351,18 @@ def _turn(reader: _Reader) -> Turn | None:
             f"is shorter than {MIN_SECRET_LENGTH} characters: make one with `openssl rand -hex 32`",
         )
     return Turn(urls, secret, ttl) if urls else None
+
+
+def _oauth_client(reader: _Reader, service: str) -> OAuthClient | None:
+    """Id and secret: both or neither."""
+    names = (f"VISAVIS_{service}_CLIENT_ID", f"VISAVIS_{service}_CLIENT_SECRET")
+    identity, secret = (reader.text(name) for name in names)
+    base = reader.parsed(f"VISAVIS_{service}_URL", None, _public_url)
+    if identity is not None and secret is not None:
+        return OAuthClient(identity, secret, base)
+    if identity is not None or secret is not None:
+        reader.fault(names[identity is not None], f"is missing: {names[0]} and {names[1]} go together")
+    return None
 
 
 def _tls(reader: _Reader) -> tuple[Path | None, Path | None]:

@@ -14,6 +14,7 @@ from web import pages
 from web.api import (
     admin,
     bookings,
+    calendars,
     inbox,
     letters,
     links,
@@ -44,6 +45,7 @@ API = (
     *bookings.ROUTES,
     *links.ROUTES,
     *waitlist.ROUTES,
+    *calendars.ROUTES,
     *sessions.ROUTES,
     *recordings.ROUTES,
     *money.ROUTES,

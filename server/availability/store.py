@@ -177,6 +177,21 @@ async def appointments(conn: Conn, people: Sequence[UUID], frm: datetime, to: da
 async def replace_appointments(conn: Conn, source: str, user_id: UUID, found: Sequence[Appointment]) -> None:
     """Put what a calendar says in the place of what it said before. ``id`` is the calendar's own here."""
     await conn.execute("DELETE FROM external_busy WHERE user_id = $1 AND source = $2", user_id, source)
+    await _insert_appointments(conn, source, user_id, found)
+
+
+async def amend_appointments(
+    conn: Conn, source: str, user_id: UUID, found: Sequence[Appointment], gone: Sequence[str]
+) -> None:
+    """What a calendar says has changed since we asked last: new or different ones, and the ids of those that ended."""
+    await conn.execute(
+        "DELETE FROM external_busy WHERE user_id = $1 AND source = $2 AND external_id = ANY($3::text[])",
+        user_id, source, [*gone, *(each.id for each in found)],
+    )  # fmt: skip
+    await _insert_appointments(conn, source, user_id, found)
+
+
+async def _insert_appointments(conn: Conn, source: str, user_id: UUID, found: Sequence[Appointment]) -> None:
     await conn.executemany(
         "INSERT INTO external_busy (user_id, source, external_id, during, title)"
         " VALUES ($1, $2, $3, tstzrange($4, $5, '[)'), $6)",

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     NO_SHOW_NUDGE = "no_show_nudge"
     FOLLOW_UP = "follow_up"
     PAYSLIP = "payslip"
+    CALENDAR_BROKEN = "calendar_broken"
 
 
 class Status(StrEnum):

@@ -71,9 +71,12 @@ def test_all_faults_are_reported_together() -> None:
         "VISAVIS_SHUTDOWN_SECONDS": "-1",
         "VISAVIS_PLATFORM_FEE_PERCENT": "101",
         "VISAVIS_TLS_CERT": "/nonexistent.pem",
+        "VISAVIS_GOOGLE_URL": "not a url",
     }
-    found = faults(wrong)
-    assert set(found) == {*wrong, "VISAVIS_TLS_KEY"}
+    lonely = {"VISAVIS_GOOGLE_CLIENT_ID": "ours", "VISAVIS_MICROSOFT_CLIENT_SECRET": "hunter2"}
+    found = faults(wrong | lonely)
+    missing = {"VISAVIS_TLS_KEY", "VISAVIS_GOOGLE_CLIENT_SECRET", "VISAVIS_MICROSOFT_CLIENT_ID"}
+    assert set(found) == {*wrong, *missing}
     assert not any("hunter2" in message for message in found.values())
 
 

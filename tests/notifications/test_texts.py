@@ -58,6 +58,8 @@ VALUES: dict[str, Any] = {
     "links": {
         name: f"https://v.example/links/{name}" for name in ("approve", "reject", "confirm", "cancel", "move")
     },
+    "account": "asha@example.org",
+    "service": "Google",
 }
 
 

@@ -16,6 +16,7 @@ from web.access import Public, SignedIn
 from web.context import context
 from web.identity import log_in, log_out, visitor
 from web.limits import LOGIN, REGISTER, REGISTER_BY_ADDRESS, address, forgive, spend
+from web.pages.calendars import calendars_of
 from web.pages.directory import card_views
 from web.pages.render import render, signed_in
 from web.pages.views import Person
@@ -133,7 +134,9 @@ async def logout(request: http.Request) -> http.StreamResponse:
 async def settings(request: http.Request) -> http.StreamResponse:
     _, user = await signed_in(request)
     profile = await people.profile(context(request), user.id) if user.role is Role.MENTOR else None
-    return await render(request, "settings.html", profile=profile)
+    return await render(
+        request, "settings.html", profile=profile, calendars=await calendars_of(context(request), user.id)
+    )
 
 
 async def design(request: http.Request) -> http.StreamResponse:

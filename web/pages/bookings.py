@@ -21,6 +21,7 @@ from server.sessions.model import JOIN_CLOSES
 from server.waitlist import actions as waitlist
 from web.access import Owner, SignedIn
 from web.context import context
+from web.pages.calendars import links_of
 from web.pages.directory import text_cursor
 from web.pages.render import render, signed_in
 from web.pages.views import BookingView, principal_of, session_of, timeline, view_of, with_outcomes
@@ -285,6 +286,7 @@ async def one(request: http.Request) -> http.StreamResponse:
         timeline=timeline(view),
         other_zone=zone_or_utc(other.timezone),
         terms=found,
+        add_to=links_of(ctx, view),
     )
 
 

@@ -1,0 +1,1 @@
+"""Calendars that people keep elsewhere: read for conflicts, written with our sessions, and a feed to subscribe to."""

@@ -1,0 +1,1 @@
+"""Calendars that people keep elsewhere: one Protocol, a client for each kind of them."""

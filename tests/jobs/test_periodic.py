@@ -15,6 +15,7 @@ from jobs.reactions import REACTIONS
 from server.attendance import model as attendance_model
 from server.base.errors import NotFound
 from server.booking import model as booking_model
+from server.calendars import model as calendars_model
 from server.integrations.channels import Channels
 from server.merging import model as merging_model
 from server.notifications.actions import inbox
@@ -57,7 +58,7 @@ def event(item: InboxItem) -> tuple[str, int, str]:
 def test_every_fact_is_in_the_table() -> None:
     """A new kind of fact has to be given its reactions, even if it has none."""
     modules = (
-        attendance_model, booking_model, merging_model, payroll_model, sessions_model, waitlist_model,
+        attendance_model, booking_model, calendars_model, merging_model, payroll_model, sessions_model, waitlist_model,
     )  # fmt: skip
     kinds = {
         value.KIND

@@ -104,4 +104,5 @@ async def test_signing_in_as_nobody_special(world: World) -> None:
         "/healthz",
         "/readyz",
         "/metrics",
+        "/integrations/google/push",  # proved by the token of its channel
     }

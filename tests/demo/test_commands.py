@@ -46,6 +46,7 @@ async def test_a_session_its_jobs_and_its_story(pool: Pool, environ: dict[str, s
         "session_status",
         "no_show",
         "booking_expiry",
+        "calendar_renewal",
         "payroll",
         "retention",
     ]

@@ -252,6 +252,8 @@ async def test_a_run_is_remembered_once(story: Story) -> None:
 
 
 async def test_an_unknown_job_is_refused(story: Story) -> None:
-    with pytest.raises(NotFound, match="reminders, session_status, no_show, booking_expiry, calendar_renewal, payroll"):
+    with pytest.raises(
+        NotFound, match="reminders, session_status, no_show, booking_expiry, calendar_renewal, payroll"
+    ):
         await run_job(story.ctx, Channels(inbox=True), "nonsense", START)
     assert all(job.name == name and job.summary and job.schedule.text for name, job in JOBS.items())

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from server.endpoints import Endpoints
+from server.oauth import OAuthClient
 from server.private import kept_secret
 from server.providers import Providers, read_providers
 
@@ -89,15 +90,6 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class OAuthClient:
-    """What we are called at a service that holds people's calendars; ``base_url`` stands for all its addresses."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    base_url: str | None  # None: the service's own
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """All configuration. Secrets are kept out of `repr`."""
 
@@ -126,7 +118,6 @@ class Settings:
     tls_certificate: Path | None
     tls_key: Path | None
     google: OAuthClient | None  # None: nobody can connect a calendar of theirs
-    microsoft: OAuthClient | None
 
     @property
     def media_host(self) -> str:
@@ -310,7 +301,6 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         tls_certificate=certificate,
         tls_key=key,
         google=_oauth_client(reader, "GOOGLE"),
-        microsoft=_oauth_client(reader, "MICROSOFT"),
     )
 
 
@@ -354,7 +344,6 @@ def _turn(reader: _Reader) -> Turn | None:
 
 
 def _oauth_client(reader: _Reader, service: str) -> OAuthClient | None:
-    """Id and secret: both or neither."""
     names = (f"VISAVIS_{service}_CLIENT_ID", f"VISAVIS_{service}_CLIENT_SECRET")
     identity, secret = (reader.text(name) for name in names)
     base = reader.parsed(f"VISAVIS_{service}_URL", None, _public_url)

@@ -15,8 +15,9 @@ from server.calendars import actions as calendars
 from server.calendars.model import Connection, Provider
 from server.calendars.work import work_due
 from server.integrations.calendars.protocol import Credentials
+from server.oauth import OAuthClient
 from server.people.model import User
-from server.settings import OAuthClient, Settings
+from server.settings import Settings
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
 from tests.support.story import Story, make_story
 

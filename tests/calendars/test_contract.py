@@ -22,7 +22,7 @@ from server.integrations.calendars.protocol import (
     GrantRevoked,
     entry_id,
 )
-from server.settings import OAuthClient
+from server.oauth import OAuthClient
 from tests.support.fake_google import CLIENT_ID, CLIENT_SECRET, FakeGoogle
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

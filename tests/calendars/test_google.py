@@ -13,7 +13,7 @@ from server.base.clock import SteppedClock
 from server.integrations.calendars import rest
 from server.integrations.calendars.google import GoogleCalendar, google_service
 from server.integrations.calendars.protocol import CalendarAway, CalendarRefused, Credentials, GrantRevoked
-from server.settings import OAuthClient
+from server.oauth import OAuthClient
 from tests.calendars.test_contract import ENTRY, NOW, SPAN
 from tests.support.fake_google import CLIENT_ID, CLIENT_SECRET, FakeGoogle
 

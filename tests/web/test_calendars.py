@@ -15,8 +15,9 @@ from yarl import URL
 
 from jobs.outbox import drain
 from server.calendars.work import work_due
+from server.oauth import OAuthClient
 from server.people.model import Role
-from server.settings import OAuthClient, Settings
+from server.settings import Settings
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
 from tests.web.conftest import Client, World, hour, open_hours
 from tests.web.test_csrf import Browser

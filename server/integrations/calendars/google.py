@@ -27,7 +27,7 @@ from server.integrations.calendars.protocol import (
     is_ours,
 )
 from server.integrations.calendars.rest import Rest
-from server.settings import OAuthClient
+from server.oauth import OAuthClient
 
 SCOPE = "https://www.googleapis.com/auth/calendar.events"
 SLOW_DOWN = frozenset(

@@ -1,4 +1,4 @@
--- More ways to reach people than mail: other channels, what providers say afterwards, numbers, and who wants what.
+-- More ways to reach people than mail: other channels, and what providers say afterwards.
 
 -- A channel is one line of a registry in the code, so the database checks the shape of its name only.
 ALTER TABLE notifications DROP CONSTRAINT notifications_channel_check;
@@ -36,31 +36,3 @@ CREATE TABLE provider_events (
 );
 CREATE INDEX provider_events_message ON provider_events (channel, provider_message_id);
 CREATE INDEX provider_events_context ON provider_events (channel, context_id) WHERE context_id IS NOT NULL;
-
--- ---------------------------------------------------------------- where and when people want to be reached
-
-CREATE TABLE contact_numbers (
-    user_id         uuid NOT NULL REFERENCES users (id),
-    channel         text NOT NULL,                  -- sms or whatsapp
-    number          text NOT NULL CHECK (number ~ '^\+[1-9][0-9]{6,14}$'),     -- E.164
-    code_hash       bytea,                          -- of the code that was sent there; NULL once verified
-    code_expires_at timestamptz,
-    tries           integer NOT NULL DEFAULT 0,
-    verified_at     timestamptz,
-    PRIMARY KEY (user_id, channel)
-);
-
-CREATE TABLE quiet_hours (
-    user_id         uuid PRIMARY KEY REFERENCES users (id),
-    from_minute     smallint NOT NULL CHECK (from_minute BETWEEN 0 AND 1439),   -- of the day in the person's zone
-    to_minute       smallint NOT NULL CHECK (to_minute BETWEEN 0 AND 1439),
-    CHECK (from_minute <> to_minute)
-);
-
-CREATE TABLE notification_preferences (
-    user_id         uuid NOT NULL REFERENCES users (id),
-    kind            text NOT NULL,
-    channel         text NOT NULL,
-    wanted          boolean NOT NULL,
-    PRIMARY KEY (user_id, kind, channel)
-);

@@ -13,7 +13,7 @@ async function fill(select) {
   const zone = readerZone();
   try {
     /** @type {{slots: {start: string, end: string}[]}} */
-    const { slots } = await call("GET", `/mentors/${select.dataset["moveSlots"]}/slots?${new URLSearchParams({ from, to, tz: zone })}`);
+    const { slots } = await call("GET", `/mentors/${select.dataset["moveSlots"]}/slots?${new URLSearchParams({ from, to, tz: zone, length: select.form?.dataset["minutes"] ?? "" })}`);
     select.replaceChildren(make("option", { value: "" }, slots.length > 0 ? "Choose a time" : "No open times in the next four weeks"));
     for (const slot of slots) select.append(make("option", { value: `${slot.start}/${slot.end}` }, spokenSpan(slot.start, slot.end, zone)));
   } catch (problem) {

@@ -75,8 +75,7 @@ async def book_in(
         raise NotFound("mentor_not_found", "There is no such mentor.")
     # A crowd that comes too late is turned away here, without queueing for the lock; what counts is the second look.
     when, identity = (mentor_id, mentee_id, start, end, now), new_id()
-    seat = await checks.seat(conn, *when, alone=identity)
-    await checks.must_be_free(conn, *when, asker=mentee_id, joining=seat.group)
+    await checks.look(conn, *when, asker=mentee_id, alone=identity)
     await lock_people(conn, (mentor_id, mentee_id))
     for overdue in await store.expired(conn, now, (mentor_id, mentee_id)):
         await expire_in(conn, overdue, now)  # what has run out is in nobody's way, whoever notices first

@@ -124,6 +124,30 @@ async def must_be_free(
         raise _conflict(taken, asker)
 
 
+async def look(
+    conn: Conn,
+    mentor_id: UUID,
+    mentee_id: UUID,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+    *,
+    asker: UUID,
+    alone: UUID,
+) -> None:
+    """A first look that takes no lock: `must_be_free`, with whatever group there is to join.
+
+    Two questions are two moments: a group that began between them is in nobody's way, so the seat is asked for again.
+    """
+    when = (mentor_id, mentee_id, start, end, now)
+    group = (await seat(conn, *when, alone=alone)).group
+    try:
+        await must_be_free(conn, *when, asker=asker, joining=group)
+    except Conflict:
+        if (await seat(conn, *when, alone=alone)).group == group:
+            raise
+
+
 async def conflict(
     conn: Conn,
     mentor_id: UUID,

@@ -57,13 +57,11 @@ class Reader(Protocol):
 
 def read_providers(reader: Reader) -> Providers:
     """All providers that are given, with a fault for everything missing or malformed."""
-    return Providers(_url(reader, "VISAVIS_SLACK_WEBHOOK_URL"), _twilio(reader), _whatsapp(reader))
+    return Providers(url(reader, "VISAVIS_SLACK_WEBHOOK_URL"), _twilio(reader), _whatsapp(reader))
 
 
 def _twilio(reader: Reader) -> Twilio | None:
-    given = _together(
-        reader, "VISAVIS_TWILIO_ACCOUNT_SID", "VISAVIS_TWILIO_AUTH_TOKEN", "VISAVIS_TWILIO_FROM"
-    )
+    given = together(reader, "VISAVIS_TWILIO_ACCOUNT_SID", "VISAVIS_TWILIO_AUTH_TOKEN", "VISAVIS_TWILIO_FROM")
     if given is None:
         return None
     sender = given["VISAVIS_TWILIO_FROM"]
@@ -71,12 +69,12 @@ def _twilio(reader: Reader) -> Twilio | None:
         reader.fault("VISAVIS_TWILIO_FROM", f"{sender!r} is not a number such as +15550100123")
     if not _NAME.fullmatch(sid := given["VISAVIS_TWILIO_ACCOUNT_SID"]):
         reader.fault("VISAVIS_TWILIO_ACCOUNT_SID", "does not look like an account SID (AC...)")
-    api = _url(reader, "VISAVIS_TWILIO_API_URL") or TWILIO_API
+    api = url(reader, "VISAVIS_TWILIO_API_URL") or TWILIO_API
     return Twilio(api, sid, given["VISAVIS_TWILIO_AUTH_TOKEN"], sender)
 
 
 def _whatsapp(reader: Reader) -> WhatsApp | None:
-    given = _together(
+    given = together(
         reader,
         "VISAVIS_WHATSAPP_PHONE_NUMBER_ID",
         "VISAVIS_WHATSAPP_ACCESS_TOKEN",
@@ -96,7 +94,7 @@ def _whatsapp(reader: Reader) -> WhatsApp | None:
         if not _NAME.fullmatch(value):
             reader.fault(name, f"{value!r} has other characters than letters, digits and underscores")
     return WhatsApp(
-        api_url=_url(reader, "VISAVIS_WHATSAPP_API_URL") or WHATSAPP_API,
+        api_url=url(reader, "VISAVIS_WHATSAPP_API_URL") or WHATSAPP_API,
         phone_number_id=phone_id,
         access_token=given["VISAVIS_WHATSAPP_ACCESS_TOKEN"],
         app_secret=given["VISAVIS_WHATSAPP_APP_SECRET"],
@@ -106,7 +104,7 @@ def _whatsapp(reader: Reader) -> WhatsApp | None:
     )
 
 
-def _together(reader: Reader, *names: str) -> Mapping[str, str] | None:
+def together(reader: Reader, *names: str) -> Mapping[str, str] | None:
     """All or none: a fault for each that is missing while another is there."""
     given = {name: text for name in names if (text := reader.text(name)) is not None}
     missing = [name for name in names if name not in given]
@@ -116,7 +114,7 @@ def _together(reader: Reader, *names: str) -> Mapping[str, str] | None:
     return None if missing else given
 
 
-def _url(reader: Reader, name: str) -> str | None:
+def url(reader: Reader, name: str) -> str | None:
     """Without a slash at the end. Unencrypted only on this machine: a secret goes with every request."""
     text = reader.text(name)
     if text is None:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from server.endpoints import Endpoints
-from server.oauth import OAuthClient
+from server.oauth import OAuthClients, read_clients
 from server.private import kept_secret
 from server.providers import Providers, read_providers
 
@@ -117,7 +117,7 @@ class Settings:
     platform_fee_percent: int
     tls_certificate: Path | None
     tls_key: Path | None
-    google: OAuthClient | None  # None: nobody can connect a calendar of theirs
+    oauth: OAuthClients  # of the services that hold calendars
 
     @property
     def media_host(self) -> str:
@@ -300,7 +300,7 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         ),
         tls_certificate=certificate,
         tls_key=key,
-        google=_oauth_client(reader, "GOOGLE"),
+        oauth=read_clients(reader),
     )
 
 
@@ -341,17 +341,6 @@ def _turn(reader: _Reader) -> Turn | None:
             f"is shorter than {MIN_SECRET_LENGTH} characters: make one with `openssl rand -hex 32`",
         )
     return Turn(urls, secret, ttl) if urls else None
-
-
-def _oauth_client(reader: _Reader, service: str) -> OAuthClient | None:
-    names = (f"VISAVIS_{service}_CLIENT_ID", f"VISAVIS_{service}_CLIENT_SECRET")
-    identity, secret = (reader.text(name) for name in names)
-    base = reader.parsed(f"VISAVIS_{service}_URL", None, _public_url)
-    if identity is not None and secret is not None:
-        return OAuthClient(identity, secret, base)
-    if identity is not None or secret is not None:
-        reader.fault(names[identity is not None], f"is missing: {names[0]} and {names[1]} go together")
-    return None
 
 
 def _tls(reader: _Reader) -> tuple[Path | None, Path | None]:

@@ -15,7 +15,7 @@ from server.calendars import actions as calendars
 from server.calendars.model import Connection, Provider
 from server.calendars.work import work_due
 from server.integrations.calendars.protocol import Credentials
-from server.oauth import OAuthClient
+from server.oauth import OAuthClient, OAuthClients
 from server.people.model import User
 from server.settings import Settings
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
@@ -67,6 +67,6 @@ class Desk:
 @pytest.fixture
 async def desk(pool: Pool, clock: SteppedClock, settings: Settings, google: FakeGoogle) -> Desk:
     story = await make_story(pool, clock, settings)
-    known = OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base)
-    ours = replace(story.ctx.settings, google=known, public_url="https://visavis.test")
+    known = OAuthClients(google=OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base))
+    ours = replace(story.ctx.settings, oauth=known, public_url="https://visavis.test")
     return Desk(replace(story, ctx=replace(story.ctx, settings=ours)), google)

@@ -72,10 +72,11 @@ def test_all_faults_are_reported_together() -> None:
         "VISAVIS_PLATFORM_FEE_PERCENT": "101",
         "VISAVIS_TLS_CERT": "/nonexistent.pem",
         "VISAVIS_GOOGLE_URL": "not a url",
+        "VISAVIS_MICROSOFT_TENANT": "no such/tenant",
     }
-    lonely = {"VISAVIS_GOOGLE_CLIENT_ID": "ours"}
+    lonely = {"VISAVIS_GOOGLE_CLIENT_ID": "ours", "VISAVIS_MICROSOFT_CLIENT_SECRET": "theirs"}
     found = faults(wrong | lonely)
-    missing = {"VISAVIS_TLS_KEY", "VISAVIS_GOOGLE_CLIENT_SECRET"}
+    missing = {"VISAVIS_TLS_KEY", "VISAVIS_GOOGLE_CLIENT_SECRET", "VISAVIS_MICROSOFT_CLIENT_ID"}
     assert set(found) == {*wrong, *missing}
     assert not any("hunter2" in message for message in found.values())
 

@@ -15,7 +15,7 @@ from yarl import URL
 
 from jobs.outbox import drain
 from server.calendars.work import work_due
-from server.oauth import OAuthClient
+from server.oauth import OAuthClient, OAuthClients
 from server.people.model import Role
 from server.settings import Settings
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
@@ -33,8 +33,8 @@ async def google() -> AsyncIterator[FakeGoogle]:
 
 @pytest.fixture
 def web_settings(settings: Settings, google: FakeGoogle) -> Settings:
-    known = OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base)
-    return replace(settings, demo=True, port=0, media_port=0, google=known, public_url=PUBLIC)
+    known = OAuthClients(google=OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base))
+    return replace(settings, demo=True, port=0, media_port=0, oauth=known, public_url=PUBLIC)
 
 
 @pytest.fixture

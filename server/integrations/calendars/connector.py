@@ -19,7 +19,8 @@ CONNECTIONS = 20  # at a time, to all calendars together
 
 def offered(settings: Settings) -> dict[str, Service]:
     """The OAuth services that are configured, by provider."""
-    return {"google": google_service(settings.google)} if settings.google is not None else {}
+    google = settings.oauth.google
+    return {"google": google_service(google)} if google is not None else {}
 
 
 @dataclass(frozen=True, slots=True)

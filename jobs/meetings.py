@@ -11,7 +11,7 @@ from jobs import store
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.errors import NotFound
-from server.booking import actions as bookings
+from server.booking import steps
 from server.booking.model import Booking, Status
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
@@ -81,7 +81,7 @@ async def load_meeting(conn: Conn, ctx: Context, session_id: UUID, *, reason: st
         url=f"{ctx.settings.public_url}/sessions/{session_id}",
         booking_url=f"{ctx.settings.public_url}/bookings/{story.booking_id}",
     )
-    booked = await bookings.booking_in(conn, story.booking_id)
+    booked = await steps.booking_in(conn, story.booking_id)
     return Meeting(status, {"mentor": mentor, "mentee": mentee}, occasion, booked)
 
 

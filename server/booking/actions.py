@@ -1,7 +1,7 @@
 """Book a slot, and take a booking from step to step; time, money and facts in one transaction.
 
-The steps that change a published session (approve, cancel, reschedule) are called through `server.sessions.actions`,
-which keeps the session row in step: here are only their halves that take a connection.
+The steps that change a published session (approve, cancel; another time is in `moves`) are called through
+`server.sessions.actions`, which keeps the session row in step: here are only their halves that take a connection.
 """
 
 from __future__ import annotations
@@ -15,26 +15,19 @@ from server.base.errors import FieldError, Forbidden, Invalid, NotFound
 from server.base.ids import new_id
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
 from server.base.store import record
-from server.booking import checks, model, store
+from server.booking import checks, model, steps, store
 from server.booking.model import (
     Booking,
-    BookingApproved,
     BookingCancelled,
     BookingExpired,
     BookingRejected,
     BookingRequested,
-    BookingRescheduled,
     HoldLapsed,
-    MoveDeclined,
-    MoveProposed,
     Party,
-    Proposal,
-    Seat,
     Status,
     Step,
     Terms,
     TokensHeld,
-    TokensReleased,
 )
 from server.ledger import actions as ledger
 from server.people import actions as people
@@ -121,9 +114,9 @@ async def book_in(
 async def confirm_in(conn: Conn, actor_id: UUID, booking_id: UUID, now: datetime) -> Booking:
     """The mentee pays for the time that was kept. Raises ``Conflict("hold_expired")`` and what `book_in` raises for
     money; without enough of it the hold stays."""
-    booking, status = await _step(conn, actor_id, booking_id, Step.CONFIRM, now)
+    booking, status = await steps.step(conn, actor_id, booking_id, Step.CONFIRM, now)
     await store.set_status(conn, booking_id, status, now, model.answer_by(booking.start, now))
-    confirmed = await booking_in(conn, booking_id)
+    confirmed = await steps.booking_in(conn, booking_id)
     await _pay(conn, confirmed, now)
     return confirmed
 
@@ -144,30 +137,18 @@ async def _pay(conn: Conn, booking: Booking, now: datetime) -> None:
 
 
 async def approve_in(conn: Conn, actor_id: UUID | None, booking_id: UUID, now: datetime) -> Booking:
-    """The mentor agrees (None: she agrees to whatever fits). Raises what `model.next_status` and `_step` raise."""
-    _, status = await _step(conn, actor_id, booking_id, Step.APPROVE, now)
+    """The mentor agrees (None: she agrees to whatever fits). Raises what `model.next_status` and `steps.step` raise."""
+    _, status = await steps.step(conn, actor_id, booking_id, Step.APPROVE, now)
     await store.set_status(conn, booking_id, status, now)
-    return await _approved(conn, booking_id, now)
-
-
-async def _approved(conn: Conn, booking_id: UUID, now: datetime) -> Booking:
-    approved = await booking_in(conn, booking_id)
-    await record(
-        conn,
-        BookingApproved(
-            approved.session_id, now, booking_id, approved.mentor_id, approved.mentee_id, approved.start, approved.end,
-            approved.revision,
-        ),
-    )  # fmt: skip
-    return approved
+    return await steps.approved(conn, booking_id, now)
 
 
 async def reject_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime) -> Booking:
     """The mentor declines; the mentee has his tokens back."""
-    reason = _reason(reason)
-    booking, status = await _step(conn, actor_id, booking_id, Step.REJECT, now)
+    reason = steps.worded(reason)
+    booking, status = await steps.step(conn, actor_id, booking_id, Step.REJECT, now)
     await store.end(conn, booking_id, status, actor_id, reason, now)
-    rejected = await booking_in(conn, booking_id)
+    rejected = await steps.booking_in(conn, booking_id)
     await record(
         conn,
         BookingRejected(
@@ -175,7 +156,7 @@ async def reject_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, n
             reason, rejected.revision,
         ),
     )  # fmt: skip
-    await _release(conn, booking, now)
+    await steps.release(conn, booking, now)
     return rejected
 
 
@@ -185,10 +166,10 @@ async def cancel_in(
 ) -> Booking:  # fmt: skip
     """Either side withdraws before the session begins; the mentee has his tokens back, less what a late cancellation
     costs by the terms he booked under. ``fee_percent`` of that is the platform's."""
-    reason = _reason(reason)
-    booking, status = await _step(conn, actor_id, booking_id, Step.CANCEL, now, by)
+    reason = steps.worded(reason)
+    booking, status = await steps.step(conn, actor_id, booking_id, Step.CANCEL, now, by)
     await store.end(conn, booking_id, status, actor_id, reason, now)
-    cancelled = await booking_in(conn, booking_id)
+    cancelled = await steps.booking_in(conn, booking_id)
     if booking.status is Status.HOLD:  # nothing was paid
         await record(conn, _lapsed(booking, now))
         return cancelled
@@ -205,76 +186,8 @@ async def cancel_in(
             conn, session_id=booking.session_id, mentor_id=booking.mentor_id, mentee_id=booking.mentee_id, price=fee,
             fee_percent=fee_percent, now=now,
         )  # fmt: skip
-    await _release(conn, booking, now, keep=fee)
+    await steps.release(conn, booking, now, keep=fee)
     return cancelled
-
-
-async def reschedule_in(
-    conn: Conn, actor_id: UUID, booking_id: UUID, start: datetime, end: datetime, reason: str, now: datetime
-) -> Booking:
-    """Another open slot of the same length for the same price and hold. A request that its mentee moves has its new
-    time at once; what both know of is proposed to the other side, and the old time stands until that accepts."""
-    faults = checks.time_faults(start, end, now)
-    faults += text_faults("reason", reason, longest=model.MAX_REASON, lines=True)
-    if faults:
-        raise Invalid(faults)
-    known = await booking_in(conn, booking_id)
-    party = known.party(actor_id)  # nobody else may even make them wait
-    await lock_people(conn, (known.mentor_id, known.mentee_id))
-    at_once = known.status is Status.REQUESTED and party is Party.MENTEE
-    booking, status = await _step(conn, actor_id, booking_id, Step.MOVE if at_once else Step.PROPOSE, now)
-    if (start, end) == (booking.start, booking.end):
-        raise Invalid([FieldError("start", "same_time", "This is the time it has already.")])
-    if end - start != booking.end - booking.start:
-        raise Invalid([FieldError("end", "another_length", "A session that is moved keeps its length.")])
-    seat = await _seat_at(conn, booking, start, end, now)
-    await checks.must_be_open(
-        conn, booking.mentor_id, booking.mentee_id, start, end, now, asker=actor_id, except_booking=booking_id,
-        joining=seat.group,
-    )  # fmt: skip
-    if at_once:
-        return await _move(conn, actor_id, booking, start, end, reason.strip(), status, seat, now)
-    proposal = Proposal(start, end, actor_id, reason.strip(), model.answer_by(min(start, booking.start), now))
-    # A request waits for the mentee now, as long as the proposal does.
-    await store.propose(conn, booking_id, proposal, proposal.expires_at if booking.expires_at else None, now)
-    await record(
-        conn,
-        MoveProposed(
-            booking.session_id, now, booking_id, booking.mentor_id, booking.mentee_id, start, end, booking.start,
-            booking.end, actor_id, proposal.reason, proposal.expires_at,
-        ),
-    )  # fmt: skip
-    return await booking_in(conn, booking_id)
-
-
-async def accept_in(conn: Conn, actor_id: UUID, booking_id: UUID, now: datetime) -> Booking:
-    """The other side agrees to the proposed time, if it is still free.
-
-    Raises ``Conflict`` with ``booking_conflict``, ``illegal_transition``, ``proposal_expired``, ``session_begun``.
-    """
-    known = await booking_in(conn, booking_id)
-    known.party(actor_id)
-    await lock_people(conn, (known.mentor_id, known.mentee_id))
-    booking, status = await _step(conn, actor_id, booking_id, Step.ACCEPT, now)
-    proposal = booking.proposal
-    assert proposal is not None  # noqa: S101 - the step would have been refused
-    seat = await _seat_at(conn, booking, proposal.start, proposal.end, now)
-    await checks.must_be_open(
-        conn, booking.mentor_id, booking.mentee_id, proposal.start, proposal.end, now, asker=actor_id,
-        except_booking=booking_id, notice=False, joining=seat.group,
-    )  # fmt: skip
-    moved = await _move(
-        conn, proposal.by, booking, proposal.start, proposal.end, proposal.reason, status, seat, now
-    )
-    return moved if booking.status is Status.APPROVED else await _approved(conn, booking_id, now)
-
-
-async def decline_in(conn: Conn, actor_id: UUID, booking_id: UUID, reason: str, now: datetime) -> Booking:
-    """The other side does not agree, or whoever proposed takes it back: the old time stands."""
-    reason = _reason(reason)
-    booking, _ = await _step(conn, actor_id, booking_id, Step.DECLINE, now)
-    await _drop_proposal(conn, booking, actor_id, reason, now)
-    return await booking_in(conn, booking_id)
 
 
 async def expire_in(conn: Conn, booking_id: UUID, now: datetime) -> Status | None:
@@ -291,7 +204,7 @@ async def expire_in(conn: Conn, booking_id: UUID, now: datetime) -> Status | Non
         if booking.status is Status.HOLD:
             await record(conn, _lapsed(booking, now))
         else:
-            gone = await booking_in(conn, booking_id)
+            gone = await steps.booking_in(conn, booking_id)
             await record(
                 conn,
                 BookingExpired(
@@ -299,10 +212,10 @@ async def expire_in(conn: Conn, booking_id: UUID, now: datetime) -> Status | Non
                     booking.end, gone.revision,
                 ),
             )  # fmt: skip
-            await _release(conn, booking, now)
+            await steps.release(conn, booking, now)
         return status
     if booking.proposal is not None and booking.proposal.expires_at <= now:
-        await _drop_proposal(conn, booking, None, "", now)
+        await steps.drop_proposal(conn, booking, None, "", now)
         return booking.status
     return None
 
@@ -323,60 +236,10 @@ async def expire_due(ctx: Context) -> int:
     return count
 
 
-async def _seat_at(conn: Conn, booking: Booking, start: datetime, end: datetime, now: datetime) -> Seat:
-    """Where a booking that moves sits: whoever shared its old time stays behind."""
-    return await checks.seat(
-        conn, booking.mentor_id, booking.mentee_id, start, end, now, alone=new_id(), except_booking=booking.id
-    )
-
-
-async def _move(
-    conn: Conn,
-    moved_by: UUID,
-    booking: Booking,
-    start: datetime,
-    end: datetime,
-    reason: str,
-    status: Status,
-    seat: Seat,
-    now: datetime,
-) -> Booking:
-    expires_at = model.answer_by(start, now) if status is Status.REQUESTED else None
-    if not await store.move(conn, booking.id, start, end, status, reason, expires_at, seat, now):
-        raise await checks.conflict(
-            conn, booking.mentor_id, booking.mentee_id, start, end, now, asker=moved_by, except_booking=booking.id
-        )  # fmt: skip
-    moved = await booking_in(conn, booking.id)
-    await record(
-        conn,
-        BookingRescheduled(
-            booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, start, end, booking.start,
-            booking.end, moved_by, reason, status, booking.status is Status.APPROVED, moved.revision,
-        ),
-    )  # fmt: skip
-    return moved
-
-
 def _lapsed(booking: Booking, now: datetime) -> HoldLapsed:
     return HoldLapsed(
         booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, booking.start, booking.end
     )
-
-
-async def _drop_proposal(
-    conn: Conn, booking: Booking, actor_id: UUID | None, reason: str, now: datetime
-) -> None:
-    proposal = booking.proposal
-    assert proposal is not None  # noqa: S101 - the callers have seen it
-    expires_at = model.answer_by(booking.start, now) if booking.status is Status.REQUESTED else None
-    await store.drop_proposal(conn, booking.id, expires_at, now)
-    await record(
-        conn,
-        MoveDeclined(
-            booking.session_id, now, booking.id, booking.mentor_id, booking.mentee_id, booking.start, booking.end,
-            proposal.start, proposal.end, proposal.by, actor_id, reason,
-        ),
-    )  # fmt: skip
 
 
 async def instant_in(conn: Conn, mentor_id: UUID) -> bool:
@@ -408,16 +271,16 @@ async def mark_held_in(conn: Conn, session_id: UUID, now: datetime) -> Booking:
     """The session was settled. Raises ``NotFound`` and ``Conflict("illegal_transition")``; moves no money."""
     booking = await store.lock_of_session(conn, session_id)
     if booking is None:
-        raise no_booking()
+        raise steps.no_booking()
     status = model.next_status(booking, Step.SETTLE, Party.SYSTEM, now)
     await store.set_status(conn, booking.id, status, now)
-    return await booking_in(conn, booking.id)
+    return await steps.booking_in(conn, booking.id)
 
 
 async def get(ctx: Context, principal: Principal, booking_id: UUID) -> Booking:
     """For its two people and administrators. Raises ``NotFound`` and ``Forbidden("not_a_participant")``."""
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        booking = await booking_in(conn, booking_id)
+        booking = await steps.booking_in(conn, booking_id)
     if principal.role is not Role.ADMIN:
         booking.party(principal.user_id)
     return booking
@@ -452,43 +315,3 @@ async def list_for(
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         found = await store.listed(conn, only, before, size + 1)
     return page_of(found, size, lambda booking: encode_cursor(booking.start, booking.id))
-
-
-async def _step(
-    conn: Conn, actor_id: UUID | None, booking_id: UUID, step: Step, now: datetime, by: Party | None = None
-) -> tuple[Booking, Status]:
-    """The locked booking and where the step leads it; an actor of None is the product itself, ``by`` the role of one
-    who is neither side."""
-    booking = await store.lock(conn, booking_id)
-    if booking is None:
-        raise no_booking()
-    party = by or (Party.SYSTEM if actor_id is None else booking.party(actor_id))
-    return booking, model.next_status(booking, step, party, now)
-
-
-async def booking_in(conn: Conn, booking_id: UUID) -> Booking:
-    """Whoever asks. Raises ``NotFound("booking_not_found")``."""
-    if (booking := await store.booking(conn, booking_id)) is None:
-        raise no_booking()
-    return booking
-
-
-async def _release(conn: Conn, booking: Booking, now: datetime, keep: int = 0) -> None:
-    amount = booking.price_tokens - keep
-    released = await ledger.release_in(
-        conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=amount, now=now
-    )
-    if released is not None:
-        await record(
-            conn, TokensReleased(booking.session_id, now, booking.id, booking.mentee_id, released.amount)
-        )
-
-
-def _reason(reason: str) -> str:
-    if faults := text_faults("reason", reason, longest=model.MAX_REASON, lines=True):
-        raise Invalid(faults)
-    return reason.strip()
-
-
-def no_booking() -> NotFound:
-    return NotFound("booking_not_found", "There is no such booking.")

@@ -8,7 +8,7 @@ from uuid import UUID
 from server.base.db import Conn
 from server.base.errors import Conflict, Invalid
 from server.base.store import record
-from server.booking import actions, model, store
+from server.booking import actions, model, steps, store
 from server.booking.model import Booking, BookingRescheduled, MoveAsked, Party, Seat, Step
 from server.people.model import text_faults
 
@@ -42,10 +42,10 @@ async def move_in(
     status = model.next_status(booking, Step.MOVE, Party.ADMIN, now)
     if (start, end) == (booking.start, booking.end):
         await store.sit(conn, booking_id, seat, now)
-        return await actions.booking_in(conn, booking_id)
+        return await steps.booking_in(conn, booking_id)
     if not await store.move(conn, booking_id, start, end, status, reason, None, seat, now):
         raise Conflict("booking_conflict", "Something else is at that time.", conflicts=[])
-    moved = await actions.booking_in(conn, booking_id)
+    moved = await steps.booking_in(conn, booking_id)
     await record(
         conn,
         BookingRescheduled(
@@ -61,7 +61,7 @@ async def ask_to_move_in(conn: Conn, admin_id: UUID, booking_id: UUID, reason: s
     reason = reason_of(reason)
     booking = await store.lock(conn, booking_id)
     if booking is None:
-        raise actions.no_booking()
+        raise steps.no_booking()
     model.next_status(booking, Step.ASK, Party.ADMIN, now)
     await record(
         conn,

@@ -14,8 +14,7 @@ from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import Conflict as Clashing
 from server.base.errors import FieldError, Invalid
 from server.base.paging import Page, decode_position, encode_cursor
-from server.booking import actions as bookings
-from server.booking import checks, office
+from server.booking import checks, office, steps
 from server.booking import store as booking_store
 from server.booking.model import Booking
 from server.conflicts import model, store
@@ -102,7 +101,7 @@ async def dismiss(ctx: Context, admin_id: UUID, booking_id: UUID, kind: str, cau
         raise Invalid([FieldError("kind", "unknown_kind", f"One of {', '.join(model.KINDS)}.")])
 
     async def work(conn: Conn) -> None:
-        await bookings.booking_in(conn, booking_id)
+        await steps.booking_in(conn, booking_id)
         await store.dismiss(conn, booking_id, kind, cause, admin_id, reason, ctx.clock.now())
 
     await in_transaction(ctx.pool, work)

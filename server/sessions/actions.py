@@ -13,7 +13,7 @@ from server.base.errors import Conflict, Forbidden, NotFound
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
 from server.base.store import record
 from server.booking import actions as booking
-from server.booking import office
+from server.booking import moves, office, steps
 from server.booking.model import HOLD_FOR, Booking, Status
 from server.people import actions as people
 from server.people.model import Principal, Role
@@ -98,12 +98,12 @@ async def approve(ctx: Context, actor_id: UUID, booking_id: UUID, *, also: Also 
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        known = await booking.booking_in(conn, booking_id)
+        known = await steps.booking_in(conn, booking_id)
         if known.status is Status.APPROVED and known.proposal is not None and known.proposal.by == actor_id:
             raise Conflict("illegal_transition", "The other side has to answer.", status=known.status.value)
         if known.proposal is None or known.proposal.by == actor_id:
             return await publish(conn, await booking.approve_in(conn, actor_id, booking_id, now), now)
-        moved = await booking.accept_in(conn, actor_id, booking_id, now)
+        moved = await moves.accept_in(conn, actor_id, booking_id, now)
         if not await _scheduled(conn, moved.session_id):
             return await publish(conn, moved, now)
         await rooms.leave_in(conn, moved.session_id)
@@ -135,10 +135,10 @@ async def reject(
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        known = await booking.booking_in(conn, booking_id)
+        known = await steps.booking_in(conn, booking_id)
         asked = known.proposal is not None and known.proposal.by != actor_id
         if asked or known.status is Status.APPROVED:
-            return await booking.decline_in(conn, actor_id, booking_id, reason, now)
+            return await moves.decline_in(conn, actor_id, booking_id, reason, now)
         return await booking.reject_in(conn, actor_id, booking_id, reason, now)
 
     return await _take(ctx, booking_id, step, also)
@@ -214,7 +214,7 @@ async def reschedule(
     """
 
     async def step(conn: Conn, now: datetime) -> Booking:
-        return await booking.reschedule_in(conn, actor_id, booking_id, start, end, reason, now)
+        return await moves.reschedule_in(conn, actor_id, booking_id, start, end, reason, now)
 
     return await _take(ctx, booking_id, step, also)
 

@@ -13,7 +13,7 @@ from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn
 from server.base.errors import FieldError, Gone, Invalid, NotFound
 from server.base.ids import new_id
-from server.booking import actions as booking
+from server.booking import steps
 from server.booking.model import Booking, Party, Status
 from server.people.tokens import TokenExpired, TokenInvalid, sign, verify
 from server.sessions import actions as sessions
@@ -94,7 +94,7 @@ async def open_link(ctx: Context, token: str) -> Opened:
     link = read_link(ctx.settings, token, ctx.clock.now())
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         return Opened(
-            link, await booking.booking_in(conn, link.booking_id), await store.link_used(conn, link.id)
+            link, await steps.booking_in(conn, link.booking_id), await store.link_used(conn, link.id)
         )
 
 

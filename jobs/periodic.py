@@ -18,6 +18,7 @@ from server.booking import actions as bookings
 from server.calendars import actions as calendars
 from server.calendars.work import work_due
 from server.integrations.channels import Channels
+from server.meetinglog import actions as meetinglog
 from server.notifications.actions import deliver_due
 from server.notifications.model import Delivery
 from server.payroll import actions as payroll
@@ -77,6 +78,14 @@ JOBS: Mapping[str, Job] = {
             600,
             close_payroll,
             zone=BUSINESS,
+        ),
+        # Any tick will do for what is missing, so one is enough for a week of missed ones.
+        Job(
+            "partitions",
+            Daily(2, 40),
+            "make the meeting log's partitions ahead, detach and drop old ones",
+            120,
+            meetinglog.maintain,
         ),
         Job("retention", Daily(3, 20), "remove what is older than declared", 300, retain),
     )

@@ -36,6 +36,7 @@ from server.booking.model import (
 )
 from server.calendars import actions as calendars
 from server.calendars.model import SERVICE_NAMES, CalendarBroken
+from server.meetinglog import actions as meetinglog
 from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
@@ -248,6 +249,11 @@ async def tell_broken(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     )  # fmt: skip
 
 
+async def log_event(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """The meeting log is a projection of these facts."""
+    await meetinglog.write_in(conn, fact)
+
+
 # Fact -> what it makes happen. A fact without reactions is here too: it is part of the story, and nothing else.
 REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     BookingRequested.KIND: (ask_mentor, take_offer),
@@ -266,12 +272,12 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     SessionPublished.KIND: (plan_reminders,),
     SessionMoved.KIND: (plan_reminders,),
     SessionCancelled.KIND: (plan_reminders,),
-    SessionsMerged.KIND: (write_calendars,),
-    SessionsUnmerged.KIND: (write_calendars,),
-    PersonJoined.KIND: (),
-    PersonLeft.KIND: (),
-    NoShowSuspected.KIND: (nudge_absent,),
-    SessionSettled.KIND: (follow_up,),
+    SessionsMerged.KIND: (log_event, write_calendars),
+    SessionsUnmerged.KIND: (log_event, write_calendars),
+    PersonJoined.KIND: (log_event,),
+    PersonLeft.KIND: (log_event,),
+    NoShowSuspected.KIND: (log_event, nudge_absent),
+    SessionSettled.KIND: (log_event, follow_up),
     PayslipIssued.KIND: (send_payslip,),
     CalendarBroken.KIND: (tell_broken,),
 }

@@ -27,6 +27,37 @@ class EveryMinute:
         return self.latest(now, zone) + timedelta(minutes=1)
 
 
+# Where schedules of so many hours are counted from: a midnight in UTC, so that each has the same ticks for ever.
+ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class EveryHours:
+    """Every so many hours of elapsed time, counted from ANCHOR plus ``minute``: the same instants in all zones, so a
+    change of the clocks neither doubles nor skips one. Five hours do not divide a day: the wall times wander."""
+
+    hours: int
+    minute: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hours < 1 or not 0 <= self.minute < self.hours * 60:
+            raise ValueError("a period of whole hours, and minutes within it")
+
+    @property
+    def text(self) -> str:
+        return f"every {self.hours} h, {self.minute} min past, counted from {ANCHOR:%Y-%m-%d} UTC"
+
+    def latest(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The last tick that is not after ``now``, in UTC."""
+        del zone
+        first, period = ANCHOR + timedelta(minutes=self.minute), timedelta(hours=self.hours)
+        return first + (now.astimezone(UTC) - first) // period * period
+
+    def next(self, now: datetime, zone: ZoneInfo) -> datetime:
+        """The first tick after ``now``, in UTC."""
+        return self.latest(now, zone) + timedelta(hours=self.hours)
+
+
 @dataclass(frozen=True, slots=True)
 class Daily:
     """Once a day at a wall time of the zone. A time that a day skips (spring) comes an hour later there, one that a
@@ -91,7 +122,7 @@ class Monthly:
         return datetime(year, month, self.day, self.hour, self.minute, tzinfo=zone).astimezone(UTC)
 
 
-Schedule: TypeAlias = EveryMinute | Daily | Monthly
+Schedule: TypeAlias = EveryMinute | EveryHours | Daily | Monthly
 
 BUSINESS = "business"  # stands for the zone of VISAVIS_TIMEZONE, which payroll and exports count in
 

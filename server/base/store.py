@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,21 +40,22 @@ async def record(conn: Conn, fact: Fact) -> int:
     return fact_id
 
 
-async def claim(conn: Conn, now: datetime, limit: int) -> list[StoredFact]:
+async def claim(conn: Conn, now: datetime, limit: int, after: int = 0) -> list[StoredFact]:
     """Lock up to ``limit`` unhandled facts that are due, skipping those another worker holds.
 
-    Never ``id > last``: identity values commit out of order.
+    ``after`` only spares looking again at what this pass has handled; nobody may rely on it to have seen everything
+    below: identity values commit out of order.
     """
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM facts WHERE handled_at IS NULL AND next_attempt_at <= $1"
+        f"SELECT {_COLUMNS} FROM facts WHERE handled_at IS NULL AND next_attempt_at <= $1 AND id > $3"
         " ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
-        now, limit,
+        now, limit, after,
     )  # fmt: skip
     return [StoredFact(**row) for row in rows]
 
 
-async def mark_handled(conn: Conn, fact_id: int, now: datetime) -> None:
-    await conn.execute("UPDATE facts SET handled_at = $2 WHERE id = $1", fact_id, now)
+async def mark_handled(conn: Conn, fact_ids: Sequence[int], now: datetime) -> None:
+    await conn.execute("UPDATE facts SET handled_at = $2 WHERE id = ANY ($1::bigint[])", fact_ids, now)
 
 
 async def postpone(conn: Conn, fact_id: int, now: datetime, delay: timedelta) -> None:
@@ -65,6 +67,15 @@ async def postpone(conn: Conn, fact_id: int, now: datetime, delay: timedelta) ->
 async def reactions_done(conn: Conn, fact_id: int) -> set[str]:
     rows = await conn.fetch("SELECT reaction FROM fact_reactions WHERE fact_id = $1", fact_id)
     return {row["reaction"] for row in rows}
+
+
+async def mark_reactions(conn: Conn, done: Sequence[tuple[int, str]], now: datetime) -> None:
+    """Note (fact, reaction) that are through. Raises ``asyncpg.UniqueViolationError`` for one that was noted before."""
+    await conn.execute(
+        "INSERT INTO fact_reactions (fact_id, reaction, done_at)"
+        " SELECT fact_id, reaction, $3 FROM unnest($1::bigint[], $2::text[]) AS d (fact_id, reaction)",
+        [fact_id for fact_id, _ in done], [reaction for _, reaction in done], now,
+    )  # fmt: skip
 
 
 async def mark_reaction(

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.schedule import Daily, Due, EveryMinute, Missed, Monthly, Schedule, due_ticks
+from jobs.schedule import ANCHOR, Daily, Due, EveryHours, EveryMinute, Missed, Monthly, Schedule, due_ticks
 
 SCHEDULES = st.one_of(
     st.just(EveryMinute()),
+    st.integers(1, 50).flatmap(
+        lambda hours: st.builds(EveryHours, st.just(hours), st.integers(0, hours * 60 - 1))
+    ),
     st.builds(Daily, st.integers(0, 23), st.integers(0, 59)),
     st.builds(Monthly, st.integers(1, 28), st.integers(0, 23), st.integers(0, 59)),
 )
@@ -50,6 +53,23 @@ def test_the_26th_is_the_zones_own() -> None:
 def test_not_every_month_has_a_31st() -> None:
     with pytest.raises(ValueError, match="every month"):
         Monthly(31, 0, 0)
+
+
+def test_five_hours_are_counted_from_the_anchor_and_know_no_zone() -> None:
+    """Also before the anchor, and over both changes of the clock in Berlin."""
+    every = EveryHours(5, 20)
+    first = ANCHOR + timedelta(minutes=20)
+    assert every.latest(first, BERLIN) == first
+    assert every.next(first, BERLIN) == first + timedelta(hours=5)
+    assert every.latest(first - timedelta(seconds=1), BERLIN) == first - timedelta(hours=5)
+    tick = every.latest(datetime(2026, 3, 28, tzinfo=UTC), BERLIN)
+    for _ in range(220 * 5):  # into November
+        following = every.next(tick, BERLIN)
+        assert following - tick == timedelta(hours=5)
+        assert (following - first) % timedelta(hours=5) == timedelta(0)
+        tick = following
+    with pytest.raises(ValueError, match="period"):
+        EveryHours(5, 300)
 
 
 BERLIN = ZoneInfo("Europe/Berlin")  # 2026: forward on 29 March at 02:00, back on 25 October at 03:00

@@ -13,6 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs import reminders
+from jobs.after import follow_up, tell_not_published, tell_published
 from jobs.meetings import BOTH, load_meeting, load_person
 from server.attendance.model import NoShowSuspected, PersonJoined, PersonLeft, SessionSettled
 from server.base.context import Context
@@ -45,6 +46,7 @@ from server.notifications.texts import render
 from server.payroll.model import PayslipIssued
 from server.people.model import Role
 from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
+from server.testimonials.model import TestimonialPublished, TestimonialRejected
 from server.waitlist import actions as waitlist
 from server.waitlist.model import SlotOffered
 
@@ -182,21 +184,6 @@ async def nudge_absent(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     await meeting.tell(conn, ctx, (role,), Kind.NO_SHOW_NUDGE, str(suspected.session_id))
 
 
-async def follow_up(conn: Conn, ctx: Context, fact: StoredFact) -> None:
-    """Both get a letter that fits the outcome, once per session."""
-    settled = decode(SessionSettled, fact.data)
-    meeting = await load_meeting(conn, ctx, settled.session_id)
-    values = {
-        "earning": settled.earning,
-        "fee": settled.fee,
-        "mentor_url": f"{ctx.settings.public_url}/mentors/{settled.mentor_id}",
-    }
-    await meeting.tell(
-        conn, ctx, BOTH, Kind.FOLLOW_UP, str(settled.session_id),
-        template=f"{Kind.FOLLOW_UP}_{settled.outcome}", values=values,
-    )  # fmt: skip
-
-
 async def send_payslip(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     issued = decode(PayslipIssued, fact.data)
     mentor = await load_person(conn, issued.mentor_id)
@@ -278,6 +265,8 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     PersonLeft.KIND: (log_event,),
     NoShowSuspected.KIND: (log_event, nudge_absent),
     SessionSettled.KIND: (log_event, follow_up),
+    TestimonialPublished.KIND: (tell_published,),
+    TestimonialRejected.KIND: (tell_not_published,),
     PayslipIssued.KIND: (send_payslip,),
     CalendarBroken.KIND: (tell_broken,),
 }

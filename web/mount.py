@@ -25,6 +25,7 @@ from web.api import (
     recordings,
     reference,
     sessions,
+    testimonials,
     waitlist,
     webhooks,
 )
@@ -48,6 +49,7 @@ API = (
     *calendars.ROUTES,
     *sessions.ROUTES,
     *recordings.ROUTES,
+    *testimonials.ROUTES,
     *money.ROUTES,
     *admin.ROUTES,
     *letters.ROUTES,

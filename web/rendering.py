@@ -183,6 +183,13 @@ def day(context: JinjaContext, at: datetime) -> Markup:
 
 
 @pass_context
+def month(context: JinjaContext, at: datetime) -> Markup:
+    """``March 2026`` as ``<time>``."""
+    local = at.astimezone(_reader(context).zone)
+    return Markup('<time datetime="{}">{}</time>').format(f"{local:%Y-%m}", f"{local:%B %Y}")
+
+
+@pass_context
 def distance(context: JinjaContext, at: datetime) -> Markup:
     """``in 20 min`` as ``<time>``."""
     return _time_tag(at, spoken_distance(at, _reader(context).now))
@@ -223,7 +230,7 @@ def make_environment(asset: Callable[[str], str], templates: Path = TEMPLATES) -
     env.filters |= {
         "instant": instant, "when": when, "clock": clock, "day": day, "distance": distance, "rfc3339": rfc3339,
         "zone_label": zone_label, "duration": spoken_duration, "tokens": tokens, "initials": initials, "hue": hue,
-        "paragraphs": paragraphs, "long_day": long_day,
+        "paragraphs": paragraphs, "long_day": long_day, "month": month,
     }  # fmt: skip
     env.globals |= {"asset": asset, "zone_choices": zone_choices, "zone_or_utc": zone_or_utc}
     return env

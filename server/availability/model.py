@@ -114,7 +114,7 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MentorCard:
-    """A mentor in the directory; ``rating`` is None until there are ratings."""
+    """A mentor in the directory."""
 
     id: UUID
     name: str
@@ -123,7 +123,6 @@ class MentorCard:
     languages: tuple[str, ...]
     timezone: str
     price_tokens: int
-    rating: float | None
     next_slot: Slot | None
 
 

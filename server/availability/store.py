@@ -255,7 +255,6 @@ async def cards(conn: Conn, search: Search, after: tuple[str, UUID] | None, limi
             languages=tuple(row["languages"]),
             timezone=row["timezone"],
             price_tokens=row["price_tokens"],
-            rating=None,
             next_slot=None,
         )
         for row in rows

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     REMINDER = "reminder"
     NO_SHOW_NUDGE = "no_show_nudge"
     FOLLOW_UP = "follow_up"
+    TESTIMONIAL_PUBLISHED = "testimonial_published"
+    TESTIMONIAL_REJECTED = "testimonial_rejected"
     PAYSLIP = "payslip"
     CALENDAR_BROKEN = "calendar_broken"
 

@@ -23,6 +23,7 @@ from server.notifications.model import InboxItem
 from server.payroll import model as payroll_model
 from server.sessions import actions as sessions
 from server.sessions import model as sessions_model
+from server.testimonials import model as testimonials_model
 from server.waitlist import model as waitlist_model
 from tests.support.story import Story
 
@@ -58,7 +59,8 @@ def event(item: InboxItem) -> tuple[str, int, str]:
 def test_every_fact_is_in_the_table() -> None:
     """A new kind of fact has to be given its reactions, even if it has none."""
     modules = (
-        attendance_model, booking_model, calendars_model, merging_model, payroll_model, sessions_model, waitlist_model,
+        attendance_model, booking_model, calendars_model, merging_model, payroll_model, sessions_model,
+        testimonials_model, waitlist_model,
     )  # fmt: skip
     kinds = {
         value.KIND

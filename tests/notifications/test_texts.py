@@ -58,6 +58,7 @@ VALUES: dict[str, Any] = {
     "links": {
         name: f"https://v.example/links/{name}" for name in ("approve", "reject", "confirm", "cancel", "move")
     },
+    "testimonial_url": "https://v.example/testimonials/1",
     "account": "asha@example.org",
     "service": "Google",
 }
@@ -89,6 +90,7 @@ def names() -> list[tuple[str, str]]:
         Kind.BOOKING_REJECTED: ["mentee"],
         Kind.PAYSLIP: ["mentor"],
         Kind.SLOT_OFFERED: ["mentee"],
+        Kind.TESTIMONIAL_REJECTED: ["mentee"],
     }
     plain = [
         (k.value, role)

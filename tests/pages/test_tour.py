@@ -9,6 +9,7 @@ import pytest
 
 from server.booking.model import Booking
 from server.sessions.links import links_for
+from server.testimonials import actions as testimonials
 from tests.pages.conftest import Site, Visit, Visitor
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "pages"
@@ -24,6 +25,14 @@ def link_of(site: Site, action: str) -> str:
     world = site.world
     links = links_for(site.ctx.settings, world.requested, world.mentee.id, site.ctx.clock.now())
     return links[action].rsplit("/", 1)[1]
+
+
+def asked_of(site: Site) -> str:
+    """The token of the link that asks the mentee how it was."""
+    world = site.world
+    settings, now = site.ctx.settings, site.ctx.clock.now()
+    link = testimonials.link_for(settings, world.completed.session_id, world.mentee.id, now)
+    return link.rsplit("/", 1)[1]
 
 
 def pages_of(site: Site) -> dict[str, dict[str, int]]:
@@ -60,13 +69,20 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             mentor: 200,
             "/design": 200,
             f"/links/{link_of(site, 'move')}": 200,
+            f"/testimonials/{asked_of(site)}": 200,
+            "/testimonials/nonsense": 404,
             "/links/nonsense": 404,
             "/nowhere": 404,
         },
         "mentee": shared
         | {f"{mentor}?move={world.requested.id}": 200, "/availability": 403, "/payslips": 403},
         "mentor": shared | {"/availability": 200, "/payslips": 200, "/dev/inbox": 403},
-        "admin": shared | {"/dev/inbox": 200, f"/dev/inbox?q={world.completed.session_id}": 200},
+        "admin": shared
+        | {
+            "/admin/testimonials": 200,
+            "/dev/inbox": 200,
+            f"/dev/inbox?q={world.completed.session_id}": 200,
+        },
     }
 
 
@@ -129,11 +145,15 @@ async def _picture(visitor: Visitor, name: str) -> None:
 async def test_every_page_for_every_role(site: Site, visit: Visit) -> None:
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     faults: list[str] = []
+    world = site.world
+    words = "Amara took my plan apart, kindly.\n\nI left with a shorter one, and did it the same week."
+    await testimonials.write(site.ctx, world.mentee.id, world.completed.session_id, 4, words)
     names = names_of(site)
     for role, paths in pages_of(site).items():
         visitor = await visit(None if role == "nobody" else f"{role}@demo.visavis.test")
         for path, expected in paths.items():
-            slug = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda m: names[m.group()], path)
+            path_words = re.sub(r"eyJ[\w.-]+", "token", path)
+            slug = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda m: names[m.group()], path_words)
             slug = re.sub(r"\W+", "-", slug).strip("-")[:60] or "front"
             faults += await look(visitor, path, expected, f"{role}-{slug}")
     assert not faults, "\n".join(faults)

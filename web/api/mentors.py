@@ -16,6 +16,8 @@ from server.conflicts import actions as conflicts
 from server.people import actions as people
 from server.people.model import Role
 from server.people.zones import find_zone
+from server.testimonials import actions as testimonials
+from server.testimonials.model import Rating
 from web.access import Public, RoleIs, SignedIn
 from web.api.endpoint import Call, endpoint
 from web.schemas.availability import (
@@ -47,10 +49,11 @@ async def listing(call: Call[Nothing, MentorsQuery]) -> Page[MentorCardOut]:
         cursor=query.cursor,
         limit=query.limit,
     )
-    return Page(items=[_card(card) for card in page.items], next_cursor=page.next_cursor)
+    ratings = await testimonials.ratings(call.ctx, [card.id for card in page.items])
+    return Page(items=[_card(card, ratings[card.id]) for card in page.items], next_cursor=page.next_cursor)
 
 
-def _card(card: MentorCard) -> MentorCardOut:
+def _card(card: MentorCard, rating: Rating) -> MentorCardOut:
     return MentorCardOut(
         id=card.id,
         name=card.name,
@@ -59,7 +62,8 @@ def _card(card: MentorCard) -> MentorCardOut:
         languages=list(card.languages),
         timezone=card.timezone,
         price_tokens=card.price_tokens,
-        rating=card.rating,
+        rating=rating.average,
+        rating_count=rating.count,
         next_slot=None if card.next_slot is None else span(card.next_slot),
     )
 
@@ -72,7 +76,8 @@ async def one(call: Call[Nothing, NoQuery]) -> MentorOut:
     profile = await people.profile(call.ctx, call.id())
     if not profile.published:
         raise NotFound("mentor_not_found", "There is no such mentor.")
-    return MentorOut.of(profile)
+    rating = (await testimonials.ratings(call.ctx, [call.id()]))[call.id()]
+    return MentorOut.of(profile, rating)
 
 
 async def slots(call: Call[Nothing, SlotsQuery]) -> SlotsOut:

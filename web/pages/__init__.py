@@ -18,6 +18,7 @@ from web.pages import (
     money,
     room,
     sessions,
+    testimonials,
 )
 from web.pages.render import TEMPLATES, render
 from web.problems import REQUEST_ID, Problem
@@ -51,6 +52,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
         *links.ROUTES,
         *calendars.ROUTES,
         *sessions.ROUTES,
+        *testimonials.ROUTES,
         *room.ROUTES,
         *admin.ROUTES,
         *money.ROUTES,

@@ -40,7 +40,7 @@ async def landing(request: http.Request) -> http.StreamResponse:
     if visitor(request) is not None:
         raise http.HTTPSeeOther(HOME)
     featured = await availability.directory(context(request), available_within=7 * 86_400, limit=FEATURED)
-    return await render(request, "landing.html", mentors=card_views(featured.items))
+    return await render(request, "landing.html", mentors=await card_views(context(request), featured.items))
 
 
 async def login_form(request: http.Request) -> http.StreamResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -14,12 +14,15 @@ from aiohttp import web as http
 
 from server.availability import actions as availability
 from server.availability.model import MentorCard, Slot
+from server.base.context import Context
 from server.base.errors import Forbidden, NotFound
 from server.booking import actions as booking
 from server.booking.model import LIVE, price_of
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import Role, User
+from server.testimonials import actions as testimonials
+from server.testimonials.model import Rating
 from web.access import Public
 from web.context import context
 from web.pages.render import reader_of, render
@@ -32,6 +35,7 @@ SEARCH_AHEAD = timedelta(
     days=92
 )  # how far the empty page looks for the next open time: the action's own limit
 PAGE_SIZE = 24
+SAID = 6  # testimonials on one page
 LANGUAGES = {
     "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
     "es": "Spanish", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian",
@@ -56,6 +60,7 @@ class CardView:
     topics: tuple[str, ...]
     price_tokens: int
     next_slot: SlotView | None
+    rating: Rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,8 @@ def slot_view(slot: Slot) -> SlotView:
     return SlotView(datetime.fromtimestamp(slot.start, UTC), datetime.fromtimestamp(slot.end, UTC))
 
 
-def card_views(cards: Iterable[MentorCard]) -> list[CardView]:
+async def card_views(ctx: Context, cards: Sequence[MentorCard]) -> list[CardView]:
+    ratings = await testimonials.ratings(ctx, [it.id for it in cards])
     return [
         CardView(
             it.id,
@@ -135,6 +141,7 @@ def card_views(cards: Iterable[MentorCard]) -> list[CardView]:
             it.topics,
             it.price_tokens,
             slot_view(it.next_slot) if it.next_slot else None,
+            ratings[it.id],
         )
         for it in cards
     ]
@@ -190,7 +197,7 @@ async def mentors(request: http.Request) -> http.StreamResponse:
         "mentors.html",
         query=search,
         filtered=search.filtered,
-        cards=card_views(found.items),
+        cards=await card_views(context(request), found.items),
         topics=sorted({topic for card in found.items for topic in card.topics}, key=str.casefold),
         languages=sorted(LANGUAGES.items(), key=lambda item: item[1]),
         next_href=next_href,
@@ -243,6 +250,8 @@ async def mentor(request: http.Request) -> http.StreamResponse:
         terms=await booking.terms(ctx, mentor_id),
         can_book=can_book and profile.published,
         moving=moving,
+        rating=(await testimonials.ratings(ctx, [mentor_id]))[mentor_id],
+        said=await testimonials.published(ctx, mentor_id, _said_cursor(request), SAID),
         wallet=await ledger.wallet(ctx, user.id) if user and can_book else None,
     )
 
@@ -255,6 +264,10 @@ async def _moving(request: http.Request, user: User, mentor_id: UUID, now: datet
         return None
     movable = found.mentor_id == mentor_id and found.mentee_id == user.id and found.status in LIVE
     return view_of(found, user, now) if movable and now < found.start else None
+
+
+def _said_cursor(request: http.Request) -> str | None:
+    return request.query.get("said") or None
 
 
 def _digits(text: str | None) -> str:

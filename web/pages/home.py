@@ -64,6 +64,7 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
         ("/bookings", "calendar", "Bookings", "Everybody's bookings, newest first, with their state."),
         ("/admin/conflicts", "shield", "Conflicts", "What is booked and collides, and what resolves it."),
         ("/admin/merges", "people", "Merged sessions", "Several sessions of a mentor in one room."),
+        ("/admin/testimonials", "chat", "Testimonials", "What mentees wrote, to be read before it appears."),
         ("/mentors", "people", "Mentors", "The directory as mentees see it."),
         ("/api/docs", "grid", "API", "The reference of the JSON API."),
         ("/design", "globe", "Design", "The living style guide of these pages."),

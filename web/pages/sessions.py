@@ -19,6 +19,8 @@ from server.ledger.model import split
 from server.people.model import Principal
 from server.sessions import actions as sessions
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
+from server.testimonials import actions as testimonials
+from server.testimonials.model import LONGEST, Testimonial
 from web.access import Owner
 from web.context import context
 from web.pages.render import render, signed_in
@@ -124,8 +126,17 @@ async def one(request: http.Request) -> http.StreamResponse:
         bars=bars if view.over or any(it.parts for it in bars) or view.outcome else [],
         outcome_words=outcome_words(view),
         settlement=settlement(view, ctx.settings.platform_fee_percent),
+        written=await _written(ctx, view),
+        longest=LONGEST,
         chat=await _transcript(request, session.chat_id) if view.started else [],
     )
+
+
+async def _written(ctx: Context, view: BookingView) -> Testimonial | None:
+    """What the reader, its mentee, said of a session that took place."""
+    if not view.i_am_mentee or view.outcome != Outcome.COMPLETED:
+        return None
+    return (await testimonials.of_session(ctx, view.reader_id, view.session_id)).written
 
 
 async def _booking_of(ctx: Context, who: Principal, session_id: UUID) -> UUID | None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from server.people.model import MAX_TAGS, MentorProfile, ProfileChange, User
+from server.testimonials.model import Rating
 from web.schemas.base import In, Instant, Out, PageQuery, Query, Span, Text
 
 Credential = Text
@@ -125,7 +126,10 @@ class MentorCardOut(Out):
     languages: list[str]
     timezone: str
     price_tokens: int
-    rating: float | None = Field(None, description="null until there are ratings.")
+    rating: float | None = Field(
+        description="The mean of published stars, 1 to 5; null until there are some."
+    )
+    rating_count: int
     next_slot: Span | None
 
 
@@ -138,10 +142,11 @@ class MentorOut(Out):
     topics: list[str]
     languages: list[str]
     price_tokens: int
-    rating: float | None = None
+    rating: float | None
+    rating_count: int
 
     @classmethod
-    def of(cls, profile: MentorProfile) -> MentorOut:
+    def of(cls, profile: MentorProfile, rating: Rating) -> MentorOut:
         return cls(
             id=profile.user_id,
             name=profile.name,
@@ -151,6 +156,8 @@ class MentorOut(Out):
             topics=list(profile.topics),
             languages=list(profile.languages),
             price_tokens=profile.price_tokens,
+            rating=rating.average,
+            rating_count=rating.count,
         )
 
 

@@ -1,0 +1,76 @@
+"""What follows a session: the letters that fit its outcome, and what is told about testimonials."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from jobs.meetings import BOTH, Meeting, load_meeting
+from server.attendance.model import SessionSettled
+from server.base.context import Context
+from server.base.db import Conn
+from server.base.facts import decode
+from server.base.store import StoredFact
+from server.notifications.model import Kind
+from server.sessions.model import Outcome
+from server.testimonials import actions as testimonials
+from server.testimonials.model import Status as Written
+from server.testimonials.model import TestimonialPublished, TestimonialRejected
+
+
+async def follow_up(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both get a letter that fits the outcome, once per session."""
+    settled = decode(SessionSettled, fact.data)
+    await follow_up_in(conn, ctx, settled.session_id, settled.outcome, settled.earning, settled.fee)
+
+
+async def follow_up_in(
+    conn: Conn, ctx: Context, session_id: UUID, outcome: Outcome, earning: int, fee: int
+) -> None:
+    """The letters about an outcome: for the first verdict, and for any it is amended to. Each outcome of a session is
+    told once, so a verdict that comes back after an amendment is not told again."""
+    meeting = await load_meeting(conn, ctx, session_id)
+    values = {
+        "earning": earning,
+        "fee": fee,
+        "mentor_url": mentor_url(ctx, meeting),
+        "testimonial_url": await _testimonial_url(conn, ctx, meeting) if outcome is Outcome.COMPLETED else "",
+    }
+    await meeting.tell(
+        conn, ctx, BOTH, Kind.FOLLOW_UP, f"{session_id}:{outcome}", template=f"{Kind.FOLLOW_UP}_{outcome}",
+        values=values,
+    )  # fmt: skip
+
+
+def mentor_url(ctx: Context, meeting: Meeting) -> str:
+    return f"{ctx.settings.public_url}/mentors/{meeting.booking.mentor_id}"
+
+
+async def _testimonial_url(conn: Conn, ctx: Context, meeting: Meeting) -> str:
+    """Where the mentee says how it was; empty when he has said it already."""
+    of = meeting.booking
+    if await testimonials.status_in(conn, of.session_id) is not None:
+        return ""
+    return testimonials.link_for(ctx.settings, of.session_id, of.mentee_id, ctx.clock.now())
+
+
+async def tell_published(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both learn that it can be read, once per session, unless the decision was taken back already."""
+    published = decode(TestimonialPublished, fact.data)
+    if await testimonials.status_in(conn, published.session_id) is Written.PUBLISHED:
+        meeting = await load_meeting(conn, ctx, published.session_id)
+        await meeting.tell(
+            conn, ctx, BOTH, Kind.TESTIMONIAL_PUBLISHED, str(published.session_id),
+            values={"mentor_url": mentor_url(ctx, meeting)},
+        )  # fmt: skip
+
+
+async def tell_not_published(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """The author learns why, unless the decision was taken back already."""
+    rejected = decode(TestimonialRejected, fact.data)
+    if await testimonials.status_in(conn, rejected.session_id) is Written.REJECTED:
+        meeting = await load_meeting(conn, ctx, rejected.session_id, reason=rejected.reason)
+        url = testimonials.link_for(ctx.settings, rejected.session_id, rejected.mentee_id, ctx.clock.now())
+        await meeting.tell(
+            conn, ctx, ("mentee",), Kind.TESTIMONIAL_REJECTED, f"{rejected.session_id}:{rejected.revision}",
+            values={"testimonial_url": url},
+        )  # fmt: skip

@@ -1,8 +1,10 @@
 """Idempotency-Key: a repeated POST gets the first one's answer instead of doing it again.
 
-The claim is a row of its own, committed before the work starts; the answer is written after it. A process that dies in
-between leaves a claim that the same request may take over after STUCK_AFTER: it then does the work again, and the
-domain's own constraints (no double booking, ledger keys) say what they have to say.
+The claim is a row of its own, committed before the work starts. What a write made is answered in the write's own
+transaction (`Keep`): there is no moment at which the booking is there and its answer is not, so a process that dies
+loses both or neither, and a repetition gets the first one's 201. A claim without an answer may be taken over by the
+same request after STUCK_AFTER; whoever lost his claim so cannot commit any more. Refusals have changed nothing and are
+written down after the work.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
 from aiohttp import web as http
 
 from server.base.context import Context
-from server.base.db import Json
+from server.base.db import Conn, Json
 from server.base.errors import Conflict, FieldError, Invalid, Refusal, TooMany, Unavailable
 from web import store
 from web.context import context
@@ -28,6 +31,8 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 STUCK_AFTER = timedelta(seconds=60)  # four times the longest statement
 FORGOTTEN_AFTER = timedelta(hours=24)
+# Writes down, in the transaction that did the work, what the request is going to be answered.
+Keep: TypeAlias = Callable[[Conn, http.Response], Awaitable[None]]
 _GOOD_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -36,8 +41,12 @@ class KeyReused(Refusal):
     title = "Idempotency key reused"
 
 
+async def forget(conn: Conn, response: http.Response) -> None:
+    """The `Keep` of a request without a key."""
+
+
 async def once(
-    request: http.Request, raw: bytes, perform: Callable[[], Awaitable[http.Response]]
+    request: http.Request, raw: bytes, perform: Callable[[Keep], Awaitable[http.Response]]
 ) -> http.StreamResponse:
     """Run ``perform`` unless the caller's Idempotency-Key was answered before; without a key, just run it.
 
@@ -46,7 +55,7 @@ async def once(
     """
     key = request.headers.get(HEADER)
     if key is None:
-        return await perform()
+        return await perform(forget)
     if not _GOOD_KEY.fullmatch(key):
         raise Invalid([FieldError(HEADER, "bad_key", "A key is 1 to 200 visible ASCII characters.")])
     ctx, user_id, route = context(request), caller(request).user_id, f"{request.method} {template(request)}"
@@ -65,8 +74,16 @@ async def once(
         )
     if kept is not None:
         return _replay(kept, digest)
+
+    async def keep(conn: Conn, response: http.Response) -> None:
+        answer = _answer(response)
+        if not await store.keep_answer(
+            conn, user_id, key, claimed_at=now, status=response.status, response=answer
+        ):
+            raise Conflict("idempotency_in_progress", "Another request with this Idempotency-Key took over.")
+
     try:
-        response = await perform()
+        response = await perform(keep)
     except (TooMany, Unavailable):
         await _release(ctx, user_id, key, now)
         raise
@@ -78,10 +95,13 @@ async def once(
     except Exception:
         await _release(ctx, user_id, key, now)
         raise
-    headers = {name: value for name, value in response.headers.items() if name == "Location"}
-    answer = {"body": response.text, "type": response.content_type, "headers": headers}
-    await _keep(ctx, user_id, key, now, response.status, answer)
+    await _keep(ctx, user_id, key, now, response.status, _answer(response))
     return response
+
+
+def _answer(response: http.Response) -> Json:
+    headers = {name: value for name, value in response.headers.items() if name == "Location"}
+    return {"body": response.text, "type": response.content_type, "headers": headers}
 
 
 async def _keep(

@@ -55,13 +55,14 @@ async def claim_key(
 
 async def keep_answer(
     conn: Conn, user_id: UUID, key: str, *, claimed_at: datetime, status: int, response: Json
-) -> None:
-    """Remember the answer, unless somebody took the claim over in the meantime."""
-    await conn.execute(
+) -> bool:
+    """Remember the answer; False when there is one, or somebody took the claim over in the meantime."""
+    tag = await conn.execute(
         "UPDATE idempotency_keys SET status = $4, response = $5"
         " WHERE user_id = $1 AND key = $2 AND created_at = $3 AND status IS NULL",
         user_id, key, claimed_at, status, response,
     )  # fmt: skip
+    return tag != "UPDATE 0"
 
 
 async def release_key(conn: Conn, user_id: UUID, key: str, *, claimed_at: datetime) -> None:

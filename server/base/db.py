@@ -65,6 +65,10 @@ async def in_transaction(pool: Pool, work: Callable[[Conn], Awaitable[T]]) -> T:
     raise AssertionError("unreachable")
 
 
+async def no_more(conn: Conn, made: object) -> None:
+    """What a caller adds at the end of a transaction, with what was made in it: usually nothing."""
+
+
 def rows_affected(tag: str) -> int:
     """The row count of a command tag such as ``UPDATE 3``."""
     return int(tag.rsplit(" ", 1)[1])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from server.availability import store as availability
 from server.base.context import Context
-from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction, no_more
 from server.base.errors import Conflict, FieldError, Invalid, NotFound
 from server.base.ids import new_id
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
@@ -27,8 +27,16 @@ _NOTHING = timedelta()
 _SEATS = 100  # of a group, at most
 
 
-async def merge(ctx: Context, admin_id: UUID, session_ids: Sequence[UUID], into: UUID, reason: str) -> Merge:
-    """Let these sessions, with all who share their rooms, meet in the room of ``into``, at its time.
+async def merge(
+    ctx: Context,
+    admin_id: UUID,
+    session_ids: Sequence[UUID],
+    into: UUID,
+    reason: str,
+    then: Callable[[Conn, Merge], Awaitable[None]] = no_more,
+) -> Merge:
+    """Let these sessions, with all who share their rooms, meet in the room of ``into``, at its time; ``then`` joins the
+    transaction.
 
     Again: nothing changes, and the answer is the merge that brought them there. Raises ``Invalid``, ``NotFound``, and
     ``Conflict`` with what `model.must_fit` raises, ``booking_conflict`` with ``conflicts`` when one of the people has
@@ -45,10 +53,13 @@ async def merge(ctx: Context, admin_id: UUID, session_ids: Sequence[UUID], into:
         again, still = await _meant(conn, session_ids, into)
         if {s.id for s in (*target.sessions, *others)} != {s.id for s in (*again.sessions, *still)}:
             raise Conflict("changed_meanwhile", "Somebody has changed these sessions just now: look again.")
-        if not still:
-            return await _known(conn, [*session_ids, into])
-        model.must_fit(again.first, still, now)
-        return await _merge(conn, admin_id, again, still, reason, now)
+        if still:
+            model.must_fit(again.first, still, now)
+            made = await _merge(conn, admin_id, again, still, reason, now)
+        else:
+            made = await _known(conn, [*session_ids, into])
+        await then(conn, made)
+        return made
 
     done = await in_transaction(ctx.pool, work)
     ctx.wake()

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from server.base.context import Context
-from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction, no_more
 from server.base.errors import Conflict, Forbidden, NotFound
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
 from server.base.store import record
@@ -34,6 +34,10 @@ from server.sessions.tokens import room_token
 Also: TypeAlias = Callable[[Conn], Awaitable[None]]
 
 
+# What a caller does in the transaction of a booking, with what was made, at its very end.
+Then: TypeAlias = Callable[[Conn, Booking], Awaitable[None]]
+
+
 async def nothing_more(conn: Conn) -> None:
     """The usual `Also`."""
 
@@ -48,9 +52,10 @@ async def book(
     topic: str = "",
     note: str = "",
     hold: bool = False,
+    then: Then = no_more,
 ) -> Booking:
     """Ask for an open slot [start, end) and set its price aside. If the mentor approves whatever fits, it is approved
-    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows.
+    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows. ``then`` joins the transaction.
 
     Raises what `server.booking.actions.book_in` raises.
     """
@@ -68,7 +73,9 @@ async def book(
             now=now,
             hold=HOLD_FOR if hold else None,
         )
-        return made if hold else await at_once(conn, made, now)
+        made = made if hold else await at_once(conn, made, now)
+        await then(conn, made)
+        return made
 
     made = await in_transaction(ctx.pool, work)
     ctx.wake()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from server.availability import store as availability
 from server.base.context import Context
-from server.base.db import Conn, in_transaction
+from server.base.db import Conn, in_transaction, no_more
 from server.base.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, Refusal
 from server.base.ids import new_id
 from server.booking import actions as booking
@@ -34,8 +35,10 @@ async def book(
     weeks: int,
     topic: str = "",
     note: str = "",
+    then: Callable[[Conn, list[Booking]], Awaitable[None]] = no_more,
 ) -> list[Booking]:
-    """Ask for [start, end) and the same time on the mentor's wall in each of the following weeks, ``weeks`` in all.
+    """Ask for [start, end) and the same time on the mentor's wall in each of the following weeks, ``weeks`` in all;
+    ``then`` joins the transaction.
 
     Raises ``Invalid`` for ``weeks``, ``Conflict("series_conflict")`` with ``dates``: [{start, end, code, detail,
     conflicts}] of every date that cannot be booked, and what a single booking raises whatever its date.
@@ -67,6 +70,7 @@ async def book(
                 f"{len(collisions)} of {weeks} dates cannot be booked; none was.",
                 dates=collisions,
             )
+        await then(conn, made)
         return made
 
     made = await in_transaction(ctx.pool, work)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
 from server.availability import actions as availability
 from server.base.context import Context
-from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction, no_more
 from server.base.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, Refusal
 from server.base.ids import new_id
 from server.base.store import record
@@ -19,8 +20,15 @@ from server.waitlist import store
 from server.waitlist.model import LONGEST, MOST, OFFER_FOR, Place, SlotOffered, WaitStatus
 
 
-async def join(ctx: Context, mentee_id: UUID, mentor_id: UUID, earliest: datetime, latest: datetime) -> Place:
-    """Wait for any time of the mentor's in [earliest, latest).
+async def join(
+    ctx: Context,
+    mentee_id: UUID,
+    mentor_id: UUID,
+    earliest: datetime,
+    latest: datetime,
+    then: Callable[[Conn, Place], Awaitable[None]] = no_more,
+) -> Place:
+    """Wait for any time of the mentor's in [earliest, latest); ``then`` joins the transaction.
 
     Raises ``Invalid``, ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, and ``Conflict`` with
     ``slots_open`` (there is time: book it), ``already_waiting`` or ``too_many_places``.
@@ -46,7 +54,9 @@ async def join(ctx: Context, mentee_id: UUID, mentor_id: UUID, earliest: datetim
         identity = new_id()
         if not await store.insert(conn, identity, mentor_id, mentee_id, earliest, latest, now):
             raise Conflict("already_waiting", "You wait for this mentor already.")
-        return await _place(conn, identity)
+        made = await _place(conn, identity)
+        await then(conn, made)
+        return made
 
     return await in_transaction(ctx.pool, work)
 

@@ -65,7 +65,7 @@ def who(user: User) -> Principal:
     return Principal(user.id, user.role)
 
 
-def hour(number: int) -> datetime:
+def hour(number: float) -> datetime:
     """So many hours after midnight of Tuesday 3 March 2026 UTC, the day after the tests' clock."""
     return datetime(2026, 3, 3, tzinfo=UTC) + timedelta(hours=number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.base.db import Conn
 from server.conflicts import actions as conflicts
 from server.conflicts.model import Conflict
 from server.merging import actions as merging
@@ -80,9 +81,16 @@ async def ask(call: Call[WhyIn, NoQuery]) -> BookingOut:
 async def merge(call: Call[MergeIn, NoQuery]) -> MergeOut:
     """Bring sessions of one mentor into one room, at the time of `into`: all of it or nothing, and only once."""
     body = call.body
-    done = await merging.merge(call.ctx, call.caller.user_id, body.session_ids, body.into, body.reason)
-    call.headers["Location"] = f"{BASE}/admin/merges/{done.id}"
-    return _merge(done)
+
+    async def keep(conn: Conn, done: Merge) -> None:
+        call.headers["Location"] = f"{BASE}/admin/merges/{done.id}"
+        await call.keep(conn, _merge(done))
+
+    return _merge(
+        await merging.merge(
+            call.ctx, call.caller.user_id, body.session_ids, body.into, body.reason, then=keep
+        )
+    )
 
 
 async def merges(call: Call[Nothing, PageQuery]) -> Page[MergeOut]:
@@ -127,13 +135,14 @@ ROUTES = (
     ),
     endpoint(
         "POST", "/admin/merges", merge, access=_ADMIN, summary="Merge sessions", tag=TAG, body=MergeIn,
-        reply=MergeOut, status=201, limits=_LIMITS,
+        reply=MergeOut, status=201, limits=_LIMITS, idempotent=True,
         refusals={
             404: ("session_not_found",),
             409: (
                 "booking_conflict", "other_mentor", "session_not_scheduled", "session_begun", "another_length",
-                "same_mentee", "same_room", "group_full", "changed_meanwhile",
+                "same_mentee", "same_room", "group_full", "changed_meanwhile", "idempotency_in_progress",
             ),
+            422: ("idempotency_key_reused",),
         },
     ),
     endpoint("GET", "/admin/merges/{id}", one_merge, access=_ADMIN, summary="A merge", tag=TAG, reply=MergeOut),

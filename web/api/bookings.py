@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.base.db import Conn
 from server.booking import actions as booking
 from server.booking.model import Booking, Terms
 from server.people.model import Role
@@ -68,6 +69,11 @@ async def book(call: Call[BookingIn, NoQuery]) -> BookingOut:
     """Request a session. The price is held at once; the mentor then approves or rejects, or has said before that she
     approves whatever fits. With `hold` the time is kept for five minutes, unpaid, until it is confirmed."""
     body = call.body
+
+    async def keep(conn: Conn, made: Booking) -> None:
+        call.headers["Location"] = f"{BASE}/bookings/{made.id}"
+        await call.keep(conn, shown(made))
+
     made = await sessions.book(
         call.ctx,
         call.caller.user_id,
@@ -77,8 +83,8 @@ async def book(call: Call[BookingIn, NoQuery]) -> BookingOut:
         topic=body.topic,
         note=body.note,
         hold=body.hold,
+        then=keep,
     )
-    call.headers["Location"] = f"{BASE}/bookings/{made.id}"
     return shown(made)
 
 
@@ -136,6 +142,10 @@ async def cancel(call: Call[ReasonIn, NoQuery]) -> BookingOut:
 async def book_series(call: Call[SeriesIn, NoQuery]) -> SeriesOut:
     """Request the same time every week, on the mentor's wall: all dates or none."""
     body = call.body
+
+    async def keep(conn: Conn, made: list[Booking]) -> None:
+        await call.keep(conn, _series(made))
+
     made = await series.book(
         call.ctx,
         call.caller.user_id,
@@ -145,6 +155,7 @@ async def book_series(call: Call[SeriesIn, NoQuery]) -> SeriesOut:
         weeks=body.weeks,
         topic=body.topic,
         note=body.note,
+        then=keep,
     )
     return _series(made)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
@@ -13,11 +13,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from server.base.context import Context
+from server.base.db import Conn
 from server.base.errors import FieldError, Invalid, NotFound, Refusal
 from server.people.model import Principal
 from web.access import Access
 from web.context import context
-from web.idempotency import once
+from web.idempotency import Keep, once
 from web.identity import caller
 from web.limits import Limit, spend
 from web.routing import Contract, Route, Surface
@@ -49,6 +50,10 @@ class UnsupportedMediaType(Refusal):
     title = "Unsupported media type"
 
 
+async def _not_kept(conn: Conn, value: BaseModel) -> None:
+    """For routes without Idempotency-Key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[B, Q]):
     """One call of an endpoint, its input checked."""
@@ -58,6 +63,8 @@ class Call(Generic[B, Q]):
     query: Q
     # A handler may add to it, e.g. Location.
     headers: dict[str, str] = field(default_factory=dict)
+    # An idempotent handler calls it with its reply, in the transaction that did the work; `headers` are set by then.
+    keep: Callable[[Conn, BaseModel], Awaitable[None]] = _not_kept
 
     @property
     def ctx(self) -> Context:
@@ -118,16 +125,18 @@ def endpoint(
     ``refusals`` lists the codes beyond what every route may answer (401, 403, 404, 422, 429), by status.
     """
 
-    async def perform(call: Call[B, Q]) -> http.Response:
-        value = await handler(call)
+    def answer(value: BaseModel | None, headers: Mapping[str, str]) -> http.Response:
         if value is None:
-            return http.Response(status=204, headers=call.headers)
+            return http.Response(status=204, headers=headers)
         return http.Response(
             status=status,
             body=value.model_dump_json(by_alias=True).encode(),
             content_type="application/json",
-            headers=call.headers,
+            headers=headers,
         )
+
+    async def perform(call: Call[B, Q]) -> http.Response:
+        return answer(await handler(call), call.headers)
 
     async def serve(request: http.Request) -> http.StreamResponse:
         raw = await request.read() if request.can_read_body else b""
@@ -135,7 +144,14 @@ def endpoint(
         for limit in limits:
             await spend(request, limit.limit, *limit.key(request, call.body))
         if idempotent:
-            return await once(request, raw, lambda: perform(call))
+
+            async def work(keep: Keep) -> http.Response:
+                async def reply_kept(conn: Conn, value: BaseModel) -> None:
+                    await keep(conn, answer(value, call.headers))
+
+                return await perform(replace(call, keep=reply_kept))
+
+            return await once(request, raw, work)
         return await perform(call)
 
     contract = Contract(

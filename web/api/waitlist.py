@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.base.db import Conn
 from server.people.model import Role
 from server.waitlist import actions as waitlist
 from server.waitlist.model import Place
@@ -31,7 +32,14 @@ async def join(call: Call[WaitIn, NoQuery]) -> PlaceOut:
     """Wait for any time of the mentor's in a span that has none open. What becomes free is kept for the first in line
     for two hours."""
     body = call.body
-    return _shown(await waitlist.join(call.ctx, call.caller.user_id, call.id(), body.earliest, body.latest))
+
+    async def keep(conn: Conn, made: Place) -> None:
+        await call.keep(conn, _shown(made))
+
+    made = await waitlist.join(
+        call.ctx, call.caller.user_id, call.id(), body.earliest, body.latest, then=keep
+    )
+    return _shown(made)
 
 
 async def places(call: Call[Nothing, NoQuery]) -> PlacesOut:
@@ -49,8 +57,11 @@ _LIMITS = (LimitBy(BOOKING_WRITES, by_caller),)
 ROUTES = (
     endpoint(
         "POST", "/mentors/{id}/waitlist", join, access=_MENTEE, summary="Wait for a time", tag=TAG, body=WaitIn,
-        reply=PlaceOut, status=201, limits=_LIMITS,
-        refusals={409: ("slots_open", "already_waiting", "too_many_places")},
+        reply=PlaceOut, status=201, limits=_LIMITS, idempotent=True,
+        refusals={
+            409: ("slots_open", "already_waiting", "too_many_places", "idempotency_in_progress"),
+            422: ("idempotency_key_reused",),
+        },
     ),
     endpoint("GET", "/me/waitlist", places, access=_MENTEE, summary="Where one waits", tag=TAG, reply=PlacesOut),
     endpoint(

@@ -22,6 +22,7 @@ from server.embedded.postgres import PostgresServer, free_port, start_postgres
 from server.embedded.redis import DATABASES, RedisServer, start_redis
 from server.migrations import migrate
 from server.settings import Settings, load_settings
+from tests.support.radicale import Radicale, running_radicale
 from tests.support.smtp import SmtpServer, running_smtp
 
 _numbers = itertools.count(1)
@@ -67,6 +68,13 @@ def servers() -> Iterator[Servers]:
             asyncio.run(_stop(started))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def radicale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radicale]:
+    """A real CalDAV server for the whole session, started by the first test that asks; each takes an account."""
+    with running_radicale(tmp_path_factory.mktemp("radicale")) as server:
+        yield server
 
 
 async def _start(directory: Path) -> Servers:

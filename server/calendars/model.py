@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from server.integrations.calendars.protocol import Channel, Credentials, Entry, Written, entry_id
+from server.integrations.calendars.protocol import Channel, Choice, Credentials, Entry, Written, entry_id
 
 SPAN_BEHIND: Final = timedelta(days=1)  # busy times that have begun still matter
 SPAN_AHEAD: Final = timedelta(days=400)  # further than any booking window
@@ -135,6 +135,8 @@ def written_down(credentials: Credentials) -> str:
             "url": credentials.url,
             "username": credentials.username,
             "password": credentials.password,
+            "write_to": credentials.write_to,
+            "choices": [[it.url, it.name, it.writable] for it in credentials.choices],
         }
     )
 
@@ -143,6 +145,7 @@ def read_back(text: str) -> Credentials:
     """The inverse of `written_down`."""
     data = json.loads(text)
     ends = data.pop("expires_at")
+    data["choices"] = tuple(Choice(*it) for it in data.get("choices", ()))
     return Credentials(expires_at=datetime.fromisoformat(ends) if ends else None, **data)
 
 

@@ -76,6 +76,12 @@ async def of_person(conn: Conn, user_id: UUID) -> list[Connection]:
     return [_connection(row) for row in rows]
 
 
+async def zone_of(conn: Conn, user_id: UUID) -> str:
+    """The person's IANA time zone."""
+    zone: str = await conn.fetchval("SELECT timezone FROM users WHERE id = $1", user_id)
+    return zone
+
+
 async def locked(conn: Conn, connection_id: UUID) -> Connection | None:
     row = await conn.fetchrow(
         f"SELECT {_COLUMNS} FROM calendar_connections WHERE id = $1 FOR UPDATE", connection_id
@@ -103,6 +109,15 @@ async def keep_credentials(conn: Conn, connection_id: UUID, lease_until: datetim
     await conn.execute(
         "UPDATE calendar_connections SET credentials = $3 WHERE id = $1 AND lease_until = $2",
         connection_id, lease_until, sealed,
+    )  # fmt: skip
+
+
+async def rewire(conn: Conn, connection_id: UUID, sealed: bytes, now: datetime) -> None:
+    """Other credentials for the same calendars; a worker that is at it with the old ones is not listened to."""
+    await conn.execute(
+        "UPDATE calendar_connections SET credentials = $2, lease_until = NULL, due_at = $3, updated_at = $3"
+        " WHERE id = $1",
+        connection_id, sealed, now,
     )  # fmt: skip
 
 
@@ -267,6 +282,14 @@ async def tasks(conn: Conn, connection_id: UUID, now: datetime, limit: int) -> l
         )
         for row in rows
     ]
+
+
+async def refs(conn: Conn, connection_id: UUID) -> set[str]:
+    """What the calendar calls the events that we wrote there."""
+    rows = await conn.fetch(
+        "SELECT ref FROM calendar_events WHERE connection_id = $1 AND ref IS NOT NULL", connection_id
+    )
+    return {row["ref"] for row in rows}
 
 
 async def written(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from server.availability import store as busy
 from server.availability.store import Appointment
@@ -118,7 +119,9 @@ async def _look(
         async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
             await store.keep_credentials(conn, connection.id, lease_until, sealed)
 
-    calendar = services.open(connection.provider, credentials, keep)
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        zone = ZoneInfo(await store.zone_of(conn, connection.user_id))
+    calendar = services.open(connection.provider, credentials, keep, zone)
     if connection.status is ConnectionStatus.LEAVING:
         await _farewell(ctx, calendar, connection)
         return None

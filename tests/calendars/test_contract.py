@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
 
 from server.base.clock import SteppedClock
+from server.integrations.calendars.dav import DavCalendar
 from server.integrations.calendars.google import GoogleCalendar, google_service
 from server.integrations.calendars.protocol import (
     Calendar,
@@ -24,7 +26,9 @@ from server.integrations.calendars.protocol import (
 )
 from server.oauth import OAuthClient
 from tests.support.fake_google import CLIENT_ID, CLIENT_SECRET, FakeGoogle
+from tests.support.radicale import Radicale
 
+UTC_ZONE = ZoneInfo("UTC")
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SPAN = (NOW - timedelta(days=1), NOW + timedelta(days=400))
 ENTRY = Entry(
@@ -45,16 +49,45 @@ class Bench:
     revoke: Callable[[], None]
 
 
-@pytest.fixture(params=["google"])
-async def bench(request: pytest.FixtureRequest, google: FakeGoogle) -> AsyncIterator[Bench]:
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as http:
-        service = google_service(OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base))
-        access, refresh = google.grant()
-        credentials = Credentials(access_token=access, refresh_token=refresh)
-        calendar = GoogleCalendar(http, SteppedClock(NOW), service, credentials, forgetful)
-        yield Bench(
-            calendar, google.put, google.cancel, google.touch, google.forget_sync_tokens, google.revoke_all
-        )
+        yield http
+
+
+@pytest.fixture
+def over_google(google: FakeGoogle, http: aiohttp.ClientSession) -> Bench:
+    service = google_service(OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base))
+    access, refresh = google.grant()
+    credentials = Credentials(access_token=access, refresh_token=refresh)
+    calendar = GoogleCalendar(http, SteppedClock(NOW), service, credentials, forgetful)
+    return Bench(
+        calendar, google.put, google.cancel, google.touch, google.forget_sync_tokens, google.revoke_all
+    )
+
+
+@pytest.fixture
+async def over_caldav(radicale: Radicale, http: aiohttp.ClientSession) -> Bench:
+    account = radicale.account()
+    known = Credentials(url=radicale.base, username=account.name, password=account.password)
+    clock = SteppedClock(NOW)
+    found = await DavCalendar(http, clock, known, UTC_ZONE, local=True).discover()
+    calendar = DavCalendar(http, clock, found, UTC_ZONE, local=True)
+    return Bench(
+        calendar,
+        account.put,
+        account.remove,
+        account.touch,
+        account.forget_sync_tokens,
+        account.change_password,
+    )
+
+
+@pytest.fixture(params=["google", "caldav"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    made = request.getfixturevalue(f"over_{request.param}")
+    assert isinstance(made, Bench)
+    return made
 
 
 async def forgetful(_: Credentials) -> None:

@@ -19,6 +19,7 @@ from server.oauth import OAuthClient, OAuthClients
 from server.people.model import Role
 from server.settings import Settings
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
+from tests.support.radicale import Radicale
 from tests.web.conftest import Client, World, hour, open_hours
 from tests.web.test_csrf import Browser
 
@@ -211,3 +212,31 @@ async def test_a_session_goes_into_a_calendar_by_hand(world: World, mentor: Clie
     await mentee.post(f"/bookings/{booking['id']}/cancel", {"reason": "ill"})
     assert (await mentee.get(f"//bookings/{booking['id']}/session.ics")).status == 404
     await drain(world.ctx)
+
+
+async def test_an_account_is_connected_by_its_password_and_a_calendar_chosen(
+    mentor: Client, world: World, radicale: Radicale
+) -> None:
+    account = radicale.account()
+    account.make("work", "Work")
+    given = {"url": radicale.base, "username": account.name, "password": account.password}
+    refused = await mentor.post("/me/calendars/caldav", {**given, "password": "wrong"})
+    assert refused.status == 422
+    assert [(it["field"], it["code"]) for it in refused.json["errors"]] == [("password", "wrong_password")]
+    empty = await mentor.post("/me/calendars/caldav", {})
+    assert sorted(it["field"] for it in empty.json["errors"]) == ["password", "url", "username"]
+    made = await mentor.post("/me/calendars/caldav", given)
+    assert (made.status, made.json["provider"], made.json["status"]) == (201, "caldav", "active"), made.text
+    assert account.password not in made.text
+    names = {it["name"]: it["url"] for it in made.json["calendars"]}
+    assert names.keys() == {"Personal", "Work"} and made.json["write_to"] == names["Personal"]
+    path = f"/me/calendars/{made.json['id']}"
+    changed = await mentor.call("PATCH", path, {"write_to": names["Work"]})
+    assert (changed.status, changed.json["write_to"]) == (200, names["Work"])
+    # The same account once more is the same calendar, and what was chosen stays chosen.
+    again = await mentor.post("/me/calendars/caldav", given)
+    assert (again.json["id"], again.json["write_to"]) == (made.json["id"], names["Work"])
+    stranger = await world.person(Role.MENTEE)
+    assert (await stranger.call("PATCH", path, {"write_to": names["Work"]})).status == 404
+    assert (await mentor.call("PATCH", path, {"write_to": "https://elsewhere.test/"})).status == 422
+    assert (await mentor.call("DELETE", path)).status == 204

@@ -13,8 +13,8 @@ from server.base.context import Context
 from server.base.errors import NotFound
 from server.booking import actions as booking
 from server.booking.model import Booking, Status
+from server.calendars import accounts, feed
 from server.calendars import actions as calendars
-from server.calendars import feed
 from server.calendars.model import (
     SERVICE_NAMES,
     Connection,
@@ -40,16 +40,29 @@ class ConnectedView:
     """A connected calendar as its owner sees it."""
 
     id: UUID
+    provider: str
     service: str
     account: str
     broken: bool
-    trouble: bool
+    trouble: str  # why the last look failed; empty: it did not
     synced_at: datetime | None
+    choices: tuple[tuple[str, str], ...]  # URL and name of calendars that can be written to
+    write_to: str
 
     @classmethod
-    def of(cls, it: Connection) -> ConnectedView:
-        broken = it.status is ConnectionStatus.BROKEN
-        return cls(it.id, SERVICE_NAMES[it.provider], it.account, broken, it.error is not None, it.synced_at)
+    def of(cls, ctx: Context, it: Connection) -> ConnectedView:
+        found = accounts.choices_of(ctx, it)
+        return cls(
+            id=it.id,
+            provider=it.provider.value,
+            service=SERVICE_NAMES[it.provider],
+            account=it.account,
+            broken=it.status is ConnectionStatus.BROKEN,
+            trouble=it.error or "",
+            synced_at=it.synced_at,
+            choices=tuple((each.url, each.name) for each in found.all if each.writable) if found else (),
+            write_to=found.write_to if found else "",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,7 @@ class CalendarsView:
 
 async def calendars_of(ctx: Context, user_id: UUID) -> CalendarsView:
     return CalendarsView(
-        tuple(ConnectedView.of(it) for it in await calendars.of_person(ctx, user_id)),
+        tuple(ConnectedView.of(ctx, it) for it in await calendars.of_person(ctx, user_id)),
         tuple((provider.value, SERVICE_NAMES[provider]) for provider in calendars.providers(ctx)),
         ctx.settings.public_url + await feed.path_of(ctx, user_id),
     )

@@ -14,6 +14,27 @@ class ConnectIn(In):
     provider: Text = Field(max_length=20, examples=["google"])
 
 
+class AccountIn(In):
+    url: Text = Field(
+        min_length=1, max_length=1000, description="Of the CalDAV server, of a person's place on it, or of a calendar.",
+        examples=["https://cloud.example.org"],
+    )  # fmt: skip
+    username: Text = Field(min_length=1, max_length=300)
+    password: str = Field(
+        min_length=1, max_length=1000, description="An app password, where the server knows such."
+    )
+
+
+class ChooseIn(In):
+    write_to: Text = Field(max_length=2000, description="The `url` of one of the account's `calendars`.")
+
+
+class ChoiceOut(Out):
+    url: str
+    name: str
+    writable: bool
+
+
 class ConsentOut(Out):
     authorize_url: str = Field(
         description="Open it in a browser that is signed in here; good for 15 minutes."
@@ -30,6 +51,10 @@ class CalendarOut(Out):
     synced_at: Instant | None
     error: str | None = Field(description="Why the last look at it failed; it is tried again.")
     created_at: Instant
+    calendars: list[ChoiceOut] = Field(
+        description="Those of a CalDAV account, all of which are read; else none."
+    )
+    write_to: str | None = Field(description="The one of `calendars` that sessions are written to.")
 
 
 class CalendarsOut(Out):

@@ -99,8 +99,18 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One calendar of an account that has several; ``writable``: events may be written to it."""
+
+    url: str
+    name: str
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
-    """What opens a calendar. OAuth: tokens and the access token's end. CalDAV: address, name and password."""
+    """What opens a calendar. OAuth: tokens and the access token's end. CalDAV: address, name and password, the
+    calendars that are read, and the one of them that is written to."""
 
     access_token: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -108,6 +118,8 @@ class Credentials:
     url: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+    write_to: str = ""
+    choices: tuple[Choice, ...] = ()
 
 
 # Keeps refreshed credentials; they may be the only ones that still work.

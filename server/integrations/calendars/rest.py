@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from json import loads
 from typing import Any
@@ -36,6 +36,27 @@ class Answer:
     status: int
     data: Mapping[str, Any]
     etag: str
+
+
+async def read_all(response: aiohttp.ClientResponse) -> bytes:
+    """The body, unpacked. Raises `CalendarRefused` beyond MOST, without having read more than that."""
+    body = bytearray()
+    async for part in response.content.iter_chunked(65536):
+        body += part
+        if len(body) > MOST:
+            raise CalendarRefused("the answer is too long")
+    return bytes(body)
+
+
+def retry_after(value: str, now: datetime) -> timedelta | None:
+    """Seconds or a date (RFC 9110 section 10.2.3), at most LONGEST_WAIT."""
+    if value.strip().isdecimal():
+        return min(timedelta(seconds=min(int(value), 10**6)), LONGEST_WAIT)
+    try:
+        wait = parsedate_to_datetime(value) - now
+    except (ValueError, TypeError):
+        return None
+    return min(max(wait, timedelta()), LONGEST_WAIT)
 
 
 class Rest:
@@ -86,29 +107,15 @@ class Rest:
                 asyncio.timeout(TIMEOUT),
                 self._http.request(method, url, json=json, headers=named, allow_redirects=False) as response,
             ):
-                body = await response.content.read(MOST + 1)
-                while body and len(body) <= MOST and (more := await response.content.read(MOST)):
-                    body += more
-                if len(body) > MOST:
-                    raise CalendarRefused("the answer is too long")
+                body = await read_all(response)
                 data = loads(body) if body else {}
                 etag = response.headers.get("ETag", "")
                 answer = Answer(response.status, data if isinstance(data, dict) else {}, etag)
-                return answer, self._retry_after(response.headers.get("Retry-After", ""))
+                return answer, retry_after(response.headers.get("Retry-After", ""), self._clock.now())
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise CalendarAway(f"{type(error).__name__}: {method} {url.partition('?')[0]}") from error
         except ValueError as error:  # not JSON: a proxy's error page
             raise CalendarAway(f"no JSON: {method} {url.partition('?')[0]}") from error
-
-    def _retry_after(self, value: str) -> timedelta | None:
-        """Seconds or a date (RFC 9110 section 10.2.3)."""
-        if value.strip().isdecimal():
-            return min(timedelta(seconds=min(int(value), 10**6)), LONGEST_WAIT)
-        try:
-            wait = parsedate_to_datetime(value) - self._clock.now()
-        except (ValueError, TypeError):
-            return None
-        return min(max(wait, timedelta()), LONGEST_WAIT)
 
     def _judged(self, answer: Answer, wait: timedelta | None) -> Answer:
         reason = _reason(answer.data)

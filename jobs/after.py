@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from jobs.meetings import BOTH, Meeting, load_meeting
@@ -11,6 +13,8 @@ from server.base.db import Conn
 from server.base.facts import decode
 from server.base.store import StoredFact
 from server.notifications.model import Kind
+from server.sessions import rebooking
+from server.sessions.links import rebook_link
 from server.sessions.model import Outcome
 from server.testimonials import actions as testimonials
 from server.testimonials.model import Status as Written
@@ -20,11 +24,12 @@ from server.testimonials.model import TestimonialPublished, TestimonialRejected
 async def follow_up(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     """Both get a letter that fits the outcome, once per session."""
     settled = decode(SessionSettled, fact.data)
-    await follow_up_in(conn, ctx, settled.session_id, settled.outcome, settled.earning, settled.fee)
+    money = (settled.earning, settled.fee, settled.released)
+    await follow_up_in(conn, ctx, settled.session_id, settled.outcome, *money)
 
 
 async def follow_up_in(
-    conn: Conn, ctx: Context, session_id: UUID, outcome: Outcome, earning: int, fee: int
+    conn: Conn, ctx: Context, session_id: UUID, outcome: Outcome, earning: int, fee: int, released: int
 ) -> None:
     """The letters about an outcome: for the first verdict, and for any it is amended to. Each outcome of a session is
     told once, so a verdict that comes back after an amendment is not told again."""
@@ -32,13 +37,29 @@ async def follow_up_in(
     values = {
         "earning": earning,
         "fee": fee,
+        "paid": earning + fee,
+        "released": released,
         "mentor_url": mentor_url(ctx, meeting),
+        **await _another_time(conn, ctx, meeting, outcome),
         "testimonial_url": await _testimonial_url(conn, ctx, meeting) if outcome is Outcome.COMPLETED else "",
     }
     await meeting.tell(
         conn, ctx, BOTH, Kind.FOLLOW_UP, f"{session_id}:{outcome}", template=f"{Kind.FOLLOW_UP}_{outcome}",
         values=values,
     )  # fmt: skip
+
+
+async def _another_time(conn: Conn, ctx: Context, meeting: Meeting, outcome: Outcome) -> Mapping[str, Any]:
+    """For a missed session: the link that books another time, and the same with a time chosen already."""
+    if outcome is Outcome.COMPLETED:
+        return {"rebook_url": "", "slots": ()}
+    missed, now = meeting.booking, ctx.clock.now()
+    url = rebook_link(ctx.settings, missed, now)
+    slots = [
+        {"start": span.start, "end": span.end, "url": f"{url}?at={int(span.start.timestamp())}"}
+        for span in await rebooking.offers_in(conn, missed, now)
+    ]
+    return {"rebook_url": url, "slots": slots}
 
 
 def mentor_url(ctx: Context, meeting: Meeting) -> str:

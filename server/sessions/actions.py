@@ -53,15 +53,18 @@ async def book(
     note: str = "",
     hold: bool = False,
     then: Then = no_more,
+    also: Also = nothing_more,
 ) -> Booking:
     """Ask for an open slot [start, end) and set its price aside. If the mentor approves whatever fits, it is approved
-    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows. ``then`` joins the transaction.
+    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows. ``also`` and ``then`` join the transaction,
+    before and after.
 
     Raises what `server.booking.actions.book_in` raises.
     """
 
     async def work(conn: Conn) -> Booking:
         now = ctx.clock.now()
+        await also(conn)
         made = await booking.book_in(
             conn,
             mentee_id,

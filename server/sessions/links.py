@@ -11,13 +11,13 @@ from uuid import UUID
 
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn
-from server.base.errors import FieldError, Gone, Invalid, NotFound
+from server.base.errors import FieldError, Gone, InsufficientFunds, Invalid, NotFound
 from server.base.ids import new_id
 from server.booking import steps
 from server.booking.model import Booking, Party, Status
 from server.people.tokens import TokenExpired, TokenInvalid, sign, verify
 from server.sessions import actions as sessions
-from server.sessions import store
+from server.sessions import rebooking, store
 from server.settings import Settings
 
 _AUDIENCE: Final = "visavis:link"
@@ -29,6 +29,7 @@ class Action(StrEnum):
     CONFIRM = "confirm"  # a time that is kept
     CANCEL = "cancel"
     MOVE = "move"
+    REBOOK = "rebook"  # another time for a session that was missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,24 @@ def links_for(settings: Settings, of: Booking, user_id: UUID, now: datetime) -> 
     }
 
 
+def rebook_link(settings: Settings, missed: Booking, now: datetime) -> str:
+    """Where the mentee of a missed session books another time; with ``?at=`` and Unix seconds one is chosen already."""
+    until, once = now + rebooking.GOOD_FOR, rebooking.once(missed)
+    token = _token(settings, missed.id, missed.mentee_id, Action.REBOOK, now, until, once)
+    return f"{settings.public_url}/links/{token}"
+
+
 def _token(
-    settings: Settings, booking_id: UUID, user_id: UUID, action: Action, now: datetime, until: datetime
+    settings: Settings,
+    booking_id: UUID,
+    user_id: UUID,
+    action: Action,
+    now: datetime,
+    until: datetime,
+    identity: UUID | None = None,
 ) -> str:
-    claims = {"sub": str(user_id), "bid": str(booking_id), "act": action.value, "jti": str(new_id())}
+    jti = str(identity or new_id())
+    claims = {"sub": str(user_id), "bid": str(booking_id), "act": action.value, "jti": jti}
     return sign(settings, _AUDIENCE, claims, now, until)
 
 
@@ -101,7 +116,8 @@ async def open_link(ctx: Context, token: str) -> Opened:
 async def follow(
     ctx: Context, token: str, *, start: datetime | None = None, end: datetime | None = None, reason: str = ""
 ) -> Booking:
-    """Take the link's step, once; ``start`` and ``end`` are for moving.
+    """Take the link's step, once; ``start`` and ``end`` are for moving, and for booking anew: then it returns the new
+    booking.
 
     Raises ``Gone("link_used")``, what `read_link` raises, and what the step itself raises; then it is good still.
     """
@@ -126,3 +142,21 @@ async def follow(
             return await sessions.reschedule(
                 ctx, link.user_id, link.booking_id, start=start, end=end, reason=reason, also=once
             )
+        case Action.REBOOK:
+            if start is None or end is None:
+                raise Invalid([FieldError("start", "required", "Choose a time.")])
+            return await _rebook(ctx, link, start, end, once)
+
+
+async def _rebook(ctx: Context, link: Link, start: datetime, end: datetime, once: sessions.Also) -> Booking:
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        missed = await steps.booking_in(conn, link.booking_id)
+    try:
+        return await sessions.book(
+            ctx, link.user_id, mentor_id=missed.mentor_id, start=start, end=end, topic=missed.topic, also=once
+        )
+    except InsufficientFunds as short:
+        needed = short.extra.get("needed_tokens")
+        raise InsufficientFunds(
+            short.code, f"This takes {needed} tokens, and there are fewer in your wallet.", **short.extra
+        ) from None

@@ -58,6 +58,10 @@ VALUES: dict[str, Any] = {
     "links": {
         name: f"https://v.example/links/{name}" for name in ("approve", "reject", "confirm", "cancel", "move")
     },
+    "paid": 30,
+    "released": 0,
+    "rebook_url": "https://v.example/links/rebook",
+    "slots": [{"start": START, "end": END, "url": "https://v.example/links/rebook?at=1"}],
     "testimonial_url": "https://v.example/testimonials/1",
     "account": "asha@example.org",
     "service": "Google",
@@ -111,6 +115,7 @@ def test_there_is_a_file_for_each_text_and_no_other() -> None:
 @pytest.mark.parametrize("sparse", [False, True])
 def test_every_text_can_be_filled(kind: str, role: str, sparse: bool) -> None:
     nothing = {"topic": "", "note": "", "reason": "", "price_tokens": 0, "confirmed": False}
+    nothing |= {"slots": [], "rebook_url": "", "testimonial_url": "", "paid": 0}
     text = render(kind, role, ZoneInfo("Asia/Kolkata"), VALUES | (nothing if sparse else {}))
     assert 5 < len(text.subject) < 100
     assert text.body.startswith("Hello Reader,\n\n")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from server.booking.model import Booking
-from server.sessions.links import links_for
+from server.sessions.links import links_for, rebook_link
 from server.testimonials import actions as testimonials
 from tests.pages.conftest import Site, Visit, Visitor
 
@@ -25,6 +25,12 @@ def link_of(site: Site, action: str) -> str:
     world = site.world
     links = links_for(site.ctx.settings, world.requested, world.mentee.id, site.ctx.clock.now())
     return links[action].rsplit("/", 1)[1]
+
+
+def missed_of(site: Site) -> str:
+    """The token of the link that books another time after a missed session."""
+    link = rebook_link(site.ctx.settings, site.world.no_show, site.ctx.clock.now())
+    return link.rsplit("/", 1)[1]
 
 
 def asked_of(site: Site) -> str:
@@ -69,6 +75,7 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             mentor: 200,
             "/design": 200,
             f"/links/{link_of(site, 'move')}": 200,
+            f"/links/{missed_of(site)}": 200,
             f"/testimonials/{asked_of(site)}": 200,
             "/testimonials/nonsense": 404,
             "/links/nonsense": 404,

@@ -8,10 +8,11 @@ from typing import Final
 from aiohttp import web as http
 
 from server.availability import actions as availability
+from server.base.db import COMMAND_TIMEOUT
 from server.base.errors import Refusal
-from server.booking.model import Party
+from server.booking.model import Booking, Party, price_of
 from server.people import actions as people
-from server.sessions import links
+from server.sessions import links, rebooking
 from server.sessions.links import Action
 from web.access import Public
 from web.context import context
@@ -26,6 +27,7 @@ _TITLES: Final = {
     Action.CONFIRM: "Take this time?",
     Action.CANCEL: "Cancel this session?",
     Action.MOVE: "Propose another time?",
+    Action.REBOOK: "Book another time?",
 }
 _BUTTONS: Final = {
     Action.APPROVE: "Agree",
@@ -33,6 +35,7 @@ _BUTTONS: Final = {
     Action.CONFIRM: "Take it",
     Action.CANCEL: "Cancel the session",
     Action.MOVE: "Propose it",
+    Action.REBOOK: "Book it",
 }
 _DONE: Final = {
     Action.APPROVE: "Agreed. You both get a mail.",
@@ -40,6 +43,7 @@ _DONE: Final = {
     Action.CONFIRM: "It is yours. You get a mail when it is confirmed.",
     Action.CANCEL: "Cancelled. The other side is told.",
     Action.MOVE: "Proposed. Until the other side agrees, the old time stands.",
+    Action.REBOOK: "Requested. You get a mail when it is confirmed.",
 }
 
 
@@ -62,6 +66,12 @@ async def one(request: http.Request) -> http.StreamResponse:
         times = [
             (datetime.fromtimestamp(slot.start, UTC), datetime.fromtimestamp(slot.end, UTC)) for slot in found
         ]
+    chosen, gone = None, False
+    if link.action is Action.REBOOK and not opened.used:
+        times = await _rebook_times(request, of)
+        if at := _seconds(request.query.get("at")):
+            chosen = next((span for span in times if span[0].timestamp() == at), None)
+            gone = chosen is None
     return await render(
         request,
         "link.html",
@@ -79,8 +89,31 @@ async def one(request: http.Request) -> http.StreamResponse:
         stands=(of.start, of.end) if proposed else None,
         fee=of.cancellation_fee(of.party(link.user_id), reader.now) if link.action is Action.CANCEL else 0,
         times=times,
+        minutes=int((times[0][1] - times[0][0]).total_seconds()) // 60 if times else 0,
+        chosen=chosen,
+        gone=gone,
+        price=await _price(request, of, chosen or next(iter(times), None)),
         zone=zone_or_utc(person.timezone),
     )
+
+
+async def _rebook_times(request: http.Request, missed: Booking) -> list[tuple[datetime, datetime]]:
+    ctx = context(request)
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        return [(span.start, span.end) for span in await rebooking.times_in(conn, missed, ctx.clock.now())]
+
+
+async def _price(request: http.Request, of: Booking, span: tuple[datetime, datetime] | None) -> int:
+    """What a session of that length costs now."""
+    if span is None:
+        return 0
+    ctx = context(request)
+    mentor, rules = await people.profile(ctx, of.mentor_id), await availability.get(ctx, of.mentor_id)
+    return price_of(mentor.price_tokens, rules.slot_minutes, int((span[1] - span[0]).total_seconds()) // 60)
+
+
+def _seconds(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 ROUTES = (page("GET", "/links/{token}", one, access=Public(), summary="What a mail's link does"),)

@@ -17,7 +17,9 @@ from server.base.errors import NotFound
 from server.booking import actions as bookings
 from server.calendars import actions as calendars
 from server.calendars.work import work_due
+from server.exports import actions as exports
 from server.integrations.channels import Channels
+from server.journey import actions as journey
 from server.meetinglog import actions as meetinglog
 from server.notifications.actions import deliver_due
 from server.notifications.model import Delivery
@@ -77,6 +79,24 @@ JOBS: Mapping[str, Job] = {
             "close the period and issue payslips",
             600,
             close_payroll,
+            zone=BUSINESS,
+        ),
+        # At six, when the sessions of the month's last evening have their verdict. A missed tick needs no run of its
+        # own: the job writes the report of every month that has none. The same goes for days and exports.
+        Job(
+            "mentee_journey",
+            Monthly(1, 6, 0),
+            "report what became of each mentee's sessions in the month before",
+            300,
+            journey.report_due,
+            zone=BUSINESS,
+        ),
+        Job(
+            "transaction_export",
+            Daily(0, 30),
+            "write the ledger's transfers of the day before to a file",
+            300,
+            exports.export_due,
             zone=BUSINESS,
         ),
         # Any tick will do for what is missing, so one is enough for a week of missed ones.

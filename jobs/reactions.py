@@ -37,6 +37,7 @@ from server.booking.model import (
 )
 from server.calendars import actions as calendars
 from server.calendars.model import SERVICE_NAMES, CalendarBroken
+from server.journey.model import JourneyReported
 from server.meetinglog import actions as meetinglog
 from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications import actions as notifications
@@ -269,4 +270,5 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     TestimonialRejected.KIND: (tell_not_published,),
     PayslipIssued.KIND: (send_payslip,),
     CalendarBroken.KIND: (tell_broken,),
+    JourneyReported.KIND: (),
 }

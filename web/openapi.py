@@ -20,6 +20,7 @@ from web.schemas.base import ProblemDocument
 Json: TypeAlias = dict[str, Any]
 _VARIABLE = re.compile(r"\{(\w+)(?::[^{}]*)?\}")
 _TEXT: Json = {"schema": {"type": "string"}}
+_UUID: Json = {"type": "string", "format": "uuid"}
 _REF = "#/components/schemas/{model}"
 
 
@@ -111,7 +112,12 @@ def _operation_id(route: Route) -> str:
 
 def _parameters(route: Route, contract: Contract, schemas: _Schemas) -> list[Json]:
     found: list[Json] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": _UUID if name == "id" else {"type": "string"},
+        }
         for name in _VARIABLE.findall(route.path)
     ]
     if contract.query is not None:

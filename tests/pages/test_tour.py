@@ -89,6 +89,8 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             "/admin/testimonials": 200,
             "/dev/inbox": 200,
             f"/dev/inbox?q={world.completed.session_id}": 200,
+            "/admin/exports": 200,
+            "/admin/journey": 200,
         },
     }
 

@@ -79,6 +79,8 @@ async def build(ctx: Context, clock: SteppedClock) -> World:
     no_show = await _held(ctx, clock, mentor, mentee, datetime(2026, 3, 17, 14, tzinfo=UTC), both=False)
     await _run(ctx, clock, "payroll", datetime(2026, 3, 26, 1, tzinfo=UTC))
 
+    await _run(ctx, clock, "transaction_export", datetime(2026, 3, 26, 1, 30, tzinfo=UTC))
+    await _run(ctx, clock, "mentee_journey", datetime(2026, 4, 1, 6, tzinfo=UTC))
     clock.set(NOW)
     open_now = await _book(
         ctx, mentor, mentee, datetime(2026, 3, 27, 9, 30, tzinfo=UTC), "Preparing the onsite interview"

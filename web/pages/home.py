@@ -65,6 +65,13 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
         ("/admin/conflicts", "shield", "Conflicts", "What is booked and collides, and what resolves it."),
         ("/admin/merges", "people", "Merged sessions", "Several sessions of a mentor in one room."),
         ("/admin/testimonials", "chat", "Testimonials", "What mentees wrote, to be read before it appears."),
+        (
+            "/admin/journey",
+            "people",
+            "Mentee journey",
+            "What became of each mentee's sessions, month by month.",
+        ),
+        ("/admin/exports", "download", "Ledger exports", "Every transfer, a file for each day."),
         ("/mentors", "people", "Mentors", "The directory as mentees see it."),
         ("/api/docs", "grid", "API", "The reference of the JSON API."),
         ("/design", "globe", "Design", "The living style guide of these pages."),

@@ -16,7 +16,8 @@ from server.booking import actions as booking
 from server.chat import actions as chat
 from server.chat.model import ChatMessage
 from server.ledger.model import split
-from server.people.model import Principal
+from server.meetinglog import actions as meetinglog
+from server.people.model import Principal, Role
 from server.sessions import actions as sessions
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
 from server.testimonials import actions as testimonials
@@ -128,6 +129,7 @@ async def one(request: http.Request) -> http.StreamResponse:
         settlement=settlement(view, ctx.settings.platform_fee_percent),
         written=await _written(ctx, view),
         longest=LONGEST,
+        log=await meetinglog.of_session(ctx, session.id) if user.role is Role.ADMIN else [],
         chat=await _transcript(request, session.chat_id) if view.started else [],
     )
 

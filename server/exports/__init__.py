@@ -1,0 +1,1 @@
+"""The ledger as files: one per business day, never changed, each transfer in exactly one of them."""

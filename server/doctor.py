@@ -89,6 +89,7 @@ async def examine(environ: Mapping[str, str], now: datetime) -> list[Finding]:
         *(finding for part in parts for finding in part),
         *_tls(settings, now),
         *_messages(settings),
+        *_calendars(settings),
     ]
 
 
@@ -253,6 +254,25 @@ async def _smtp(settings: Settings) -> list[Finding]:
         text = f"{smtp.host}:{smtp.port}: {_words(error)}"
         return [Finding(Level.WRONG, "smtp", text, "check VISAVIS_SMTP_URL and the mail server")]
     return [Finding(Level.OK, "smtp", f"{smtp.host}:{smtp.port} accepts us")]
+
+
+def _calendars(settings: Settings) -> list[Finding]:
+    """Which kinds people can connect. What a service has to know is told: it cannot be asked without a person."""
+    findings = [Finding(Level.OK, "caldav calendars", "people connect them by an app password")]
+    for subject, provider, client, variables in (
+        ("google calendars", "google", settings.oauth.google, "VISAVIS_GOOGLE_CLIENT_*"),
+        ("microsoft calendars", "microsoft", settings.oauth.microsoft, "VISAVIS_MICROSOFT_CLIENT_*"),
+    ):
+        if client is None:
+            findings.append(Finding(Level.NOTE, subject, "nobody can connect one", f"set {variables}"))
+            continue
+        text = f"registered with the redirect URI {settings.public_url}/calendars/{provider}/callback?"
+        if settings.public_url.startswith("https:"):
+            findings.append(Finding(Level.OK, subject, text))
+        else:
+            remedy = "serve HTTPS: without it changes are polled for every 15 minutes"
+            findings.append(Finding(Level.NOTE, subject, text, remedy))
+    return findings
 
 
 def _messages(settings: Settings) -> list[Finding]:

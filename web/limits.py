@@ -46,6 +46,10 @@ LINKS = Limit("links", tries=60, seconds=60)
 BOOKING_WRITES = Limit("booking-writes", tries=30, seconds=60)
 # Nobody connects more calendars than this in a minute; each try leaves a row for 15 minutes.
 CALENDAR_CONNECTS = Limit("calendar-connects", tries=10, seconds=60)
+# A busy calendar tells of each change; a forged push costs a MAC and no more. By channel where it says one of ours:
+CALENDAR_PUSHES = Limit("calendar-pushes", tries=60, seconds=60)
+# Services call from a few addresses for everybody: 100 pushes a second are 10,000 calendars at work.
+CALENDAR_PUSHES_BY_ADDRESS = Limit("calendar-pushes-address", tries=6000, seconds=60)
 
 
 async def count(redis: Redis, limit: Limit, *parts: str) -> int | None:

@@ -151,14 +151,20 @@ async def want_in(conn: Conn, session_id: UUID, now: datetime) -> int:
 def channel_token(ctx: Context, channel_id: str) -> str:
     """What a push of this channel has to bring along."""
     key = ctx.settings.secret_key.encode()
-    return hmac.new(key, b"visavis calendar channel " + channel_id.encode(), hashlib.sha256).hexdigest()
+    named = channel_id.encode("utf-8", "replace")
+    return hmac.new(key, b"visavis calendar channel " + named, hashlib.sha256).hexdigest()
+
+
+def is_channel(ctx: Context, channel_id: str, token: str) -> bool:
+    """Whether we made this channel, by the proof it brings along; asks nobody."""
+    given = token.encode("utf-8", "replace")
+    return hmac.compare_digest(channel_token(ctx, channel_id).encode(), given)
 
 
 async def pushed(ctx: Context, channel_id: str, token: str) -> None:
     """A calendar says that it has news. Raises ``NotFound("channel_unknown")``, without asking the database first."""
-    known = hmac.compare_digest(channel_token(ctx, channel_id).encode(), token.encode("utf-8", "replace"))
     try:
-        identity = UUID(channel_id) if known else None
+        identity = UUID(channel_id) if is_channel(ctx, channel_id, token) else None
     except ValueError:
         identity = None
     if identity is not None:
@@ -193,7 +199,7 @@ def _why(provider: Provider, fault: GrantRevoked | CalendarRefused | CalendarAwa
             return Conflict("code_refused", f"{name} no longer accepts this answer. Try again.")
         case CalendarRefused() if str(fault) == "scope_missing":
             return Conflict(
-                "scope_missing", "Leave the tick at “calendar events”, so that we can see and write them."
+                "scope_missing", f"{name} did not let us see and write calendar events: leave that ticked."
             )
         case CalendarRefused():
             return Conflict("no_refresh_token", f"{name} gave us no lasting permission. Try again.")

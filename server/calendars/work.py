@@ -58,7 +58,7 @@ LANES = 4  # calendars at a time: one that is slow keeps no other waiting
 TASKS = 50  # events written before a calendar is read, too
 TRIES = 4  # for one event that somebody else changes at the same time
 FAREWELLS = 3  # attempts at handing a permission back
-PUSH_PATH = "/integrations/google/push"
+PUSH_PATH = "/integrations/{provider}/push"
 
 _dice = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
@@ -185,8 +185,11 @@ async def _read(ctx: Context, calendar: Calendar, connection: Connection) -> Non
     except CursorLost:
         span_until = now + SPAN_AHEAD
         changes = await calendar.changes(None, now - SPAN_BEHIND, span_until)
-    # An event that moved from page to page while we read is in there twice: the later word counts.
-    latest = {it.id: it for it in changes.busy}
+    # An event that moved from page to page while we read is in there twice: the later word counts. Ours are left out
+    # by the client, and by what we remember of them where somebody has changed what they are known by.
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        ours = await store.refs(conn, connection.id)
+    latest = {it.id: it for it in changes.busy if it.id not in ours}
     found = [Appointment(connection.user_id, it.id, it.start, it.end, it.title) for it in latest.values()]
 
     async def work(conn: Conn) -> None:
@@ -209,10 +212,9 @@ async def _watch(ctx: Context, calendar: Calendar, connection: Connection) -> Co
     if not ctx.settings.public_url.startswith("https://") or not connection.needs_channel(now):
         return connection
     old, identity = connection.channel, str(new_id())
+    address = ctx.settings.public_url + PUSH_PATH.format(provider=connection.provider)
     try:
-        channel = await calendar.watch(
-            identity, channel_token(ctx, identity), ctx.settings.public_url + PUSH_PATH, now + CHANNEL_FOR
-        )
+        channel = await calendar.watch(identity, channel_token(ctx, identity), address, now + CHANNEL_FOR)
     except CalendarRefused as error:
         log.warning("calendar_channel_refused", connection_id=str(connection.id), error=str(error))
         channel = None

@@ -19,6 +19,7 @@ from server.oauth import OAuthClient, OAuthClients
 from server.people.model import User
 from server.settings import Settings
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
+from tests.support.fake_graph import FakeGraph, running_graph
 from tests.support.story import Story, make_story
 
 
@@ -26,6 +27,12 @@ from tests.support.story import Story, make_story
 async def google() -> AsyncIterator[FakeGoogle]:
     async with running_google() as google:
         yield google
+
+
+@pytest.fixture
+async def graph() -> AsyncIterator[FakeGraph]:
+    async with running_graph() as graph:
+        yield graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 from server.base.clock import SteppedClock
 from server.integrations.calendars.dav import DavCalendar
 from server.integrations.calendars.google import GoogleCalendar, google_service
+from server.integrations.calendars.graph import GraphCalendar, graph_service
 from server.integrations.calendars.protocol import (
     Calendar,
     Credentials,
@@ -25,7 +26,9 @@ from server.integrations.calendars.protocol import (
     entry_id,
 )
 from server.oauth import OAuthClient
+from tests.support import fake_graph as graph_support
 from tests.support.fake_google import CLIENT_ID, CLIENT_SECRET, FakeGoogle
+from tests.support.fake_graph import FakeGraph
 from tests.support.radicale import Radicale
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -83,7 +86,15 @@ async def over_caldav(radicale: Radicale, http: aiohttp.ClientSession) -> Bench:
     )
 
 
-@pytest.fixture(params=["google", "caldav"])
+@pytest.fixture
+def over_graph(graph: FakeGraph, http: aiohttp.ClientSession) -> Bench:
+    service = graph_service(OAuthClient(graph_support.CLIENT_ID, graph_support.CLIENT_SECRET, graph.base))
+    credentials = Credentials(*graph.grant())
+    calendar = GraphCalendar(http, SteppedClock(NOW), service, credentials, forgetful, UTC_ZONE)
+    return Bench(calendar, graph.put, graph.cancel, graph.touch, graph.forget_delta_links, graph.revoke_all)
+
+
+@pytest.fixture(params=["google", "graph", "caldav"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     made = request.getfixturevalue(f"over_{request.param}")
     assert isinstance(made, Bench)

@@ -118,3 +118,14 @@ async def test_certificates(environ: dict[str, str], tmp_path: Path) -> None:
     assert "ended" in (await wrong(good, NOW + timedelta(days=398)))["tls"]
     assert "does not belong" in (await wrong(good | {"VISAVIS_TLS_KEY": str(other_key)}))["tls"]
     assert "tls" in await wrong(good | {"VISAVIS_TLS_KEY": str(certificate)})
+
+
+async def test_calendars_that_can_be_connected_are_told_with_what_has_to_be_registered(
+    environ: dict[str, str],
+) -> None:
+    assert (await levels(environ))["microsoft calendars"] is Level.NOTE
+    client = {"VISAVIS_MICROSOFT_CLIENT_ID": "us", "VISAVIS_MICROSOFT_CLIENT_SECRET": "our-secret"}
+    found = await examine(environ | client | {"VISAVIS_PUBLIC_URL": "https://visavis.test"}, NOW)
+    [line] = [it.line() for it in found if it.subject == "microsoft calendars"]
+    assert line.startswith("ok") and "https://visavis.test/calendars/microsoft/callback" in line
+    assert not any("our-secret" in it.line() for it in found)

@@ -198,7 +198,7 @@ class FakeGoogle:
                 "expires_in": self.access_seconds,
                 "token_type": "Bearer",
                 "scope": " ".join(code.scopes),
-                "id_token": _id_token(
+                "id_token": id_token(
                     {"iss": "https://accounts.google.com", "aud": CLIENT_ID, "email": ACCOUNT}
                 ),
             }
@@ -390,7 +390,7 @@ def _epoch(value: dict[str, str]) -> float:
     return datetime.fromisoformat(value["dateTime"]).timestamp()
 
 
-def _id_token(claims: dict[str, Any]) -> str:
+def id_token(claims: dict[str, Any]) -> str:
     def part(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 

@@ -106,4 +106,5 @@ async def test_signing_in_as_nobody_special(world: World) -> None:
         "/readyz",
         "/metrics",
         "/integrations/google/push",  # proved by the token of its channel
+        "/integrations/microsoft/push",  # by the same, in its clientState
     }

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from aiohttp import ClientSession, CookieJar
@@ -18,10 +18,14 @@ from server.calendars.work import work_due
 from server.oauth import OAuthClient, OAuthClients
 from server.people.model import Role
 from server.settings import Settings
+from tests.support import fake_graph
 from tests.support.fake_google import ACCOUNT, CLIENT_ID, CLIENT_SECRET, FakeGoogle, running_google
+from tests.support.fake_graph import FakeGraph, running_graph
 from tests.support.radicale import Radicale
 from tests.web.conftest import Client, World, hour, open_hours
 from tests.web.test_csrf import Browser
+from web.limits import Limit
+from web.pages import calendars as calendar_pages
 
 PUBLIC = "https://visavis.test"
 
@@ -33,8 +37,17 @@ async def google() -> AsyncIterator[FakeGoogle]:
 
 
 @pytest.fixture
-def web_settings(settings: Settings, google: FakeGoogle) -> Settings:
-    known = OAuthClients(google=OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base))
+async def graph() -> AsyncIterator[FakeGraph]:
+    async with running_graph() as graph:
+        yield graph
+
+
+@pytest.fixture
+def web_settings(settings: Settings, google: FakeGoogle, graph: FakeGraph) -> Settings:
+    known = OAuthClients(
+        google=OAuthClient(CLIENT_ID, CLIENT_SECRET, google.base),
+        microsoft=OAuthClient(fake_graph.CLIENT_ID, fake_graph.CLIENT_SECRET, graph.base),
+    )
     return replace(settings, demo=True, port=0, media_port=0, oauth=known, public_url=PUBLIC)
 
 
@@ -46,9 +59,9 @@ async def mentor(world: World) -> Client:
     return mentor
 
 
-async def back(world: World, who: Client, url: str) -> tuple[int, str]:
+async def back(world: World, who: Client, url: str, provider: str = "google") -> tuple[int, str]:
     """Follow the way back from the consent page: our status, and where it leads or what it says."""
-    assert url.startswith(f"{PUBLIC}/calendars/google/callback?")
+    assert url.startswith(f"{PUBLIC}/calendars/{provider}/callback?")
     reply = await who.get("/" + url.removeprefix(PUBLIC))
     return reply.status, reply.headers.get("Location") or reply.text
 
@@ -65,7 +78,7 @@ async def test_a_calendar_is_connected_by_consent_and_read(
     listed = (await mentor.get("/me/calendars")).json
     [calendar] = listed["items"]
     assert (calendar["provider"], calendar["account"], calendar["status"]) == ("google", ACCOUNT, "active")
-    assert calendar["synced_at"] is None and listed["offered"] == ["google"]
+    assert calendar["synced_at"] is None and listed["offered"] == ["google", "microsoft"]
 
     slot = hour(1, 10)
     mentee = await world.person(Role.MENTEE, tokens=100)
@@ -240,3 +253,66 @@ async def test_an_account_is_connected_by_its_password_and_a_calendar_chosen(
     assert (await stranger.call("PATCH", path, {"write_to": names["Work"]})).status == 404
     assert (await mentor.call("PATCH", path, {"write_to": "https://elsewhere.test/"})).status == 422
     assert (await mentor.call("DELETE", path)).status == 204
+
+
+async def test_a_microsoft_calendar_is_connected_by_consent_and_tells_of_changes(
+    world: World, graph: FakeGraph, mentor: Client
+) -> None:
+    began = await mentor.post("/me/calendars", {"provider": "microsoft"})
+    query = parse_qs(urlsplit(began.json["authorize_url"]).query)
+    assert "offline_access" in query["scope"][0].split() and query["code_challenge_method"] == ["S256"]
+    way_back = await graph.consent(began.json["authorize_url"])
+    assert await back(world, mentor, way_back, "microsoft") == (303, "/settings#calendars")
+    [calendar] = (await mentor.get("/me/calendars")).json["items"]
+    assert (calendar["provider"], calendar["account"]) == ("microsoft", fake_graph.ACCOUNT)
+    assert "Microsoft 365" in (await mentor.get("//settings")).text
+
+    graph.validate_at = world.base  # the handshake: our own process says the token back
+    assert await work_due(world.ctx) == 1
+    assert len(graph.subscriptions) == 1
+    mentee = await world.person(Role.MENTEE, tokens=100)
+    graph.put("dentist", world.clock.now(), world.clock.now() + timedelta(days=2))
+    assert await graph.notify(world.base, state="forged:forged") == [404]
+    assert await work_due(world.ctx) == 0
+    for _ in range(2):
+        assert await graph.notify(world.base) == [202]
+    assert await work_due(world.ctx) == 1
+    refused = await mentee.post("/bookings", {"mentor_id": str(mentor.id), **hour(1, 10)})
+    assert (refused.status, refused.json["conflicts"][0]["kind"]) == (409, "calendar")
+
+
+async def test_a_consent_without_the_calendar_connects_nothing_of_microsofts(
+    world: World, graph: FakeGraph, mentor: Client
+) -> None:
+    graph.refuse_scope = True
+    url = (await mentor.post("/me/calendars", {"provider": "microsoft"})).json["authorize_url"]
+    status, text = await back(world, mentor, await graph.consent(url), "microsoft")
+    assert status == 409 and "Microsoft 365 did not let us" in text
+    assert (await mentor.get("/me/calendars")).json["items"] == []
+
+
+async def test_pushes_are_plain_bounded_and_limited(
+    world: World, google: FakeGoogle, mentor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "//integrations/microsoft/push"
+    said = await world.nobody.call(
+        "POST", path + "?validationToken=" + quote("<script>x</script>" + "y" * 4000)
+    )
+    assert (said.status, said.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert len(said.text) == 2000 and said.headers["X-Content-Type-Options"] == "nosniff"
+    bodies: tuple[object, ...] = ({}, [], {"value": 1}, {"value": [1, {"clientState": None}]}, {"value": []})
+    for body in bodies:
+        assert (await world.nobody.call("POST", path, body)).status == 404, body
+
+    # One channel may tell so often, and a forged one takes nothing away from it.
+    monkeypatch.setattr(calendar_pages, "CALENDAR_PUSHES", Limit("calendar-pushes", tries=2, seconds=60))
+    url = (await mentor.post("/me/calendars", {"provider": "google"})).json["authorize_url"]
+    await back(world, mentor, await google.consent(url))
+    await work_due(world.ctx)
+    forged = [await google.push(world.base, token="forged") for _ in range(3)]
+    assert forged == [[404]] * 3
+    assert [await google.push(world.base) for _ in range(3)] == [[204], [204], [429]]
+    by_address = Limit("calendar-pushes-address", tries=1, seconds=60)
+    monkeypatch.setattr(calendar_pages, "CALENDAR_PUSHES_BY_ADDRESS", replace(by_address, name="tight"))
+    both = [(await world.nobody.call("POST", p)).status for p in (path, "//integrations/google/push")]
+    assert both == [404, 429]

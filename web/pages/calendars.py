@@ -27,11 +27,18 @@ from server.calendars.store import FeedSession
 from web.access import Owner, Public, SignedIn
 from web.context import context
 from web.identity import caller
-from web.limits import CALENDAR_CONNECTS, spend
+from web.limits import (
+    CALENDAR_CONNECTS,
+    CALENDAR_PUSHES,
+    CALENDAR_PUSHES_BY_ADDRESS,
+    address,
+    spend,
+)
 from web.pages.render import signed_in
 from web.pages.views import BookingView, principal_of
 from web.routing import Route, Surface, asset, page
 
+NOTES = 100  # channels of one notification that are looked at; Graph sends a handful
 _LIST = re.compile(r'\s*(?:W/)?("[^"]*")\s*(?:,|$)')
 
 
@@ -131,10 +138,51 @@ async def callback(request: http.Request) -> http.StreamResponse:
 
 async def push(request: http.Request) -> http.StreamResponse:
     """Google: https://developers.google.com/workspace/calendar/api/guides/push. The body is empty."""
+    await spend(request, CALENDAR_PUSHES_BY_ADDRESS, address(request))
     channel = request.headers.get("X-Goog-Channel-ID", "")
     token = request.headers.get("X-Goog-Channel-Token", "")
-    await calendars.pushed(context(request), channel[:100], token[:300])
+    await _tell(request, channel[:100], token[:300])
     return http.Response(status=204)
+
+
+async def notify(request: http.Request) -> http.StreamResponse:
+    """Microsoft: https://learn.microsoft.com/graph/change-notifications-delivery-webhooks.
+
+    A subscription is made only if we say its token back in plain text; a notification is proved by its clientState.
+    """
+    await spend(request, CALENDAR_PUSHES_BY_ADDRESS, address(request))
+    if (token := request.query.get("validationToken")) is not None:
+        # Never as anything a browser would run, whoever made the link.
+        return http.Response(
+            text=token[:2000],
+            content_type="text/plain",
+            headers={"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"},
+        )
+    try:
+        notes = (await request.json())["value"]
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        notes = None
+    if not isinstance(notes, list):
+        raise NotFound("channel_unknown", "There is no such channel.")
+    # Several changes of one calendar come together: one look is enough.
+    states = {str(it.get("clientState", ""))[:400] for it in notes[:1000] if isinstance(it, dict)}
+    known = 0
+    for state in sorted(states)[:NOTES]:
+        channel, _, proof = state.partition(":")
+        try:
+            await _tell(request, channel, proof)
+            known += 1
+        except NotFound:
+            continue  # of a subscription that has ended
+    if not known:
+        raise NotFound("channel_unknown", "There is no such channel.")
+    return http.Response(status=202)
+
+
+async def _tell(request: http.Request, channel: str, token: str) -> None:
+    if calendars.is_channel(context(request), channel, token):
+        await spend(request, CALENDAR_PUSHES, channel)
+    await calendars.pushed(context(request), channel, token)
 
 
 async def private_feed(request: http.Request) -> http.StreamResponse:
@@ -185,5 +233,9 @@ ROUTES = (
     Route(
         "POST", "/integrations/google/push", push, Public(), Surface.SYSTEM,
         "Google says that a calendar has changed", "system",
+    ),
+    Route(
+        "POST", "/integrations/microsoft/push", notify, Public(), Surface.SYSTEM,
+        "Microsoft says that calendars have changed, or asks whether we are there", "system",
     ),
 )  # fmt: skip

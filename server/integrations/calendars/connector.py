@@ -14,6 +14,7 @@ from server.base.clock import Clock
 from server.integrations.calendars.carrier import GuardedResolver
 from server.integrations.calendars.dav import DavCalendar
 from server.integrations.calendars.google import GoogleCalendar, GoogleService, google_service
+from server.integrations.calendars.graph import GraphCalendar, GraphService, graph_service
 from server.integrations.calendars.oauth import Grant, Service, authorization_url, exchange
 from server.integrations.calendars.protocol import Calendar, Credentials, Keep
 from server.settings import Settings
@@ -23,8 +24,12 @@ CONNECTIONS = 20  # at a time, to all calendars together
 
 def offered(settings: Settings) -> dict[str, Service]:
     """The OAuth services that are configured, by provider."""
-    google = settings.oauth.google
-    return {"google": google_service(google)} if google is not None else {}
+    found: dict[str, Service] = {}
+    if (google := settings.oauth.google) is not None:
+        found["google"] = google_service(google)
+    if (microsoft := settings.oauth.microsoft) is not None:
+        found["microsoft"] = graph_service(microsoft)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Connector:
         match self.services.get(provider):
             case GoogleService() as service:
                 return GoogleCalendar(self.http, self.clock, service, credentials, keep)
+            case GraphService() as service:
+                return GraphCalendar(self.http, self.clock, service, credentials, keep, zone)
             case _:
                 return None
 

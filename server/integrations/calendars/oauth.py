@@ -87,7 +87,7 @@ async def exchange(
         {"grant_type": "authorization_code", "code": code, "code_verifier": verifier, "redirect_uri": redirect_uri},
     )  # fmt: skip
     granted = str(data.get("scope") or service.needed_scope).split()
-    if service.needed_scope not in granted:
+    if _short(service.needed_scope) not in map(_short, granted):
         raise CalendarRefused("scope_missing")
     credentials = _credentials(data, clock.now(), "")
     if not credentials.refresh_token:
@@ -150,6 +150,11 @@ def _credentials(data: dict[str, Any], now: datetime, refresh_token: str) -> Cre
         refresh_token=str(data.get("refresh_token") or refresh_token),
         expires_at=now + timedelta(seconds=seconds),
     )
+
+
+def _short(scope: str) -> str:
+    """Microsoft tells a scope with or without the address of what it is a scope of."""
+    return scope.rpartition("/")[2].lower()
 
 
 def _account(data: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -43,8 +44,10 @@ class Meeting:
         template: str | None = None,
         method: Method | None = None,
         values: Mapping[str, Any] | None = None,
+        expires_at: datetime | None = None,
     ) -> int:
-        """Write the message to each role, in the caller's transaction; returns how many had not been told yet."""
+        """Write the message to each role, in the caller's transaction; returns how many had not been told yet. From
+        ``expires_at`` on it is of no use."""
         told = 0
         for role in roles:
             person = self.people[role]
@@ -53,7 +56,7 @@ class Meeting:
             links = {action.value: can.get(action.value, "") for action in Action}
             told += await notifications.tell_in(
                 conn, ctx, kind=kind, template=template, recipient=person, role=role,
-                occasion=self.occasion, dedup_key=dedup_key, method=method,
+                occasion=self.occasion, dedup_key=dedup_key, method=method, expires_at=expires_at,
                 values={"links": links, **(values or {})},
             )  # fmt: skip
         return told

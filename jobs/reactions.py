@@ -43,7 +43,6 @@ from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
 from server.notifications.model import Kind
-from server.notifications.texts import render
 from server.payroll.model import PayslipIssued
 from server.people.model import Role
 from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
@@ -96,7 +95,15 @@ async def tell_proposed(conn: Conn, ctx: Context, fact: StoredFact) -> None:
         "proposed_end": proposed.end,
         "answer_by": proposed.expires_at,
     }
-    await meeting.tell(conn, ctx, (asked,), Kind.MOVE_PROPOSED, f"fact:{fact.id}", values=values)
+    await meeting.tell(
+        conn,
+        ctx,
+        (asked,),
+        Kind.MOVE_PROPOSED,
+        f"fact:{fact.id}",
+        values=values,
+        expires_at=proposed.expires_at,
+    )
 
 
 async def tell_asked(conn: Conn, ctx: Context, fact: StoredFact) -> None:
@@ -162,7 +169,10 @@ async def tell_offered(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     meeting = await load_meeting(conn, ctx, offered.session_id)
     if meeting.status is Status.HOLD:
         values = {"answer_by": offered.expires_at}
-        await meeting.tell(conn, ctx, ("mentee",), Kind.SLOT_OFFERED, f"fact:{fact.id}", values=values)
+        await meeting.tell(
+            conn, ctx, ("mentee",), Kind.SLOT_OFFERED, f"fact:{fact.id}", values=values,
+            expires_at=offered.expires_at,
+        )  # fmt: skip
 
 
 async def tell_cancelled(conn: Conn, ctx: Context, fact: StoredFact) -> None:
@@ -190,23 +200,19 @@ async def send_payslip(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     mentor = await load_person(conn, issued.mentor_id)
     # The period ends at midnight in the business zone, and the letter names its days as that zone counts them.
     zone = ZoneInfo(str(ctx.settings.timezone))
-    text = render(
-        Kind.PAYSLIP,
-        "mentor",
-        zone,
-        {
-            "name": mentor.name,
-            "label": issued.label,
-            "period_start": issued.period_start,
-            "period_end": issued.period_end,
-            "total_tokens": issued.total_tokens,
-            "session_count": issued.session_count,
-            "url": f"{ctx.settings.public_url}/payslips",
-        },
-    )
-    await notifications.enqueue_in(
-        conn, dedup_key=f"payslip:{issued.payslip_id}", session_id=None, kind=Kind.PAYSLIP, recipient=mentor,
-        role="mentor", text=text, calendar=None, ctx=ctx,
+    url = f"{ctx.settings.public_url}/payslips"
+    values = {
+        "name": mentor.name,
+        "label": issued.label,
+        "period_start": issued.period_start,
+        "period_end": issued.period_end,
+        "total_tokens": issued.total_tokens,
+        "session_count": issued.session_count,
+        "url": url,
+    }
+    await notifications.notify_in(
+        conn, ctx, kind=Kind.PAYSLIP, recipient=mentor, role="mentor", dedup_key=f"payslip:{issued.payslip_id}",
+        values=values, link=url, zone=zone,
     )  # fmt: skip
 
 
@@ -220,20 +226,17 @@ async def tell_broken(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     """Whose calendar we may no longer see is told once, and how to connect it again."""
     broken = decode(CalendarBroken, fact.data)
     owner = await load_person(conn, broken.user_id)
-    text = render(
-        Kind.CALENDAR_BROKEN,
-        "mentor" if owner.role is Role.MENTOR else "mentee",
-        ZoneInfo(owner.timezone),
-        {
-            "name": owner.name,
-            "service": SERVICE_NAMES[broken.provider],
-            "account": broken.account,
-            "url": f"{ctx.settings.public_url}/settings#calendars",
-        },
-    )
-    await notifications.enqueue_in(
-        conn, dedup_key=f"fact:{fact.id}", session_id=None, kind=Kind.CALENDAR_BROKEN, recipient=owner,
-        role=owner.role, text=text, calendar=None, ctx=ctx,
+    url = f"{ctx.settings.public_url}/settings#calendars"
+    values = {
+        "name": owner.name,
+        "service": SERVICE_NAMES[broken.provider],
+        "account": broken.account,
+        "url": url,
+    }
+    await notifications.notify_in(
+        conn, ctx, kind=Kind.CALENDAR_BROKEN, recipient=owner,
+        role="mentor" if owner.role is Role.MENTOR else "mentee",
+        dedup_key=f"fact:{fact.id}", values=values, link=url,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.ids import new_id
 from server.base.log import logger
 from server.booking.model import Status
+from server.notifications import actions as notifications
 from server.notifications.model import Kind
 
 log = logger(__name__)
@@ -50,6 +51,8 @@ async def plan_in(conn: Conn, ctx: Context, session_id: UUID) -> None:
     agreed = await store.agreed_session(conn, session_id)
     now = ctx.clock.now()
     await store.cancel_reminders(conn, session_id, now, keep=agreed.revision if agreed else None)
+    current = f"{session_id}:{agreed.revision}:" if agreed else None
+    await notifications.withdraw_in(conn, session_id, Kind.REMINDER, keep_prefix=current)
     if agreed is not None:
         planned = due_times(agreed.start, agreed.agreed_at, ctx.settings.reminders)
         await store.plan_reminders(
@@ -118,7 +121,10 @@ async def _tell(conn: Conn, ctx: Context, planned: Planned) -> int:
                 status = "sent"
                 key = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}"
                 template = template_for(timedelta(seconds=planned.lead_seconds))
-                told = await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key, template=template)
+                start = meeting.occasion.start
+                told = await meeting.tell(
+                    conn, ctx, BOTH, Kind.REMINDER, key, template=template, expires_at=start
+                )
             await store.settle_reminder(conn, planned.id, status, now)
             return told
     except Exception:

@@ -4,8 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
+
+from server.settings import Settings
+
+
+class Form(StrEnum):
+    """How much a channel's reader takes in."""
+
+    LONG = "long"  # a letter
+    SHORT = "short"  # a headline, a sentence, a link
+
+
+class Dials(StrEnum):
+    """What a channel needs to know of a person."""
+
+    ACCOUNT = "account"  # the mail address of the account
+    NUMBER = "number"  # a verified telephone number
+    DEVICE = "device"  # any number of a person's devices
+    PERSON = "person"  # nothing: it is read here
+    TEAM = "team"  # no person at all
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is told of a channel beside its client. One that ``disturbs`` makes a telephone buzz: quiet hours hold for
+    it, and only pressing kinds go there unasked."""
+
+    label: str
+    form: Form
+    dials: Dials
+    disturbs: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +60,7 @@ class Message:
     kind: str = ""
     buttons: tuple[Button, ...] = ()
     unsubscribe_url: str | None = None
+    url: str | None = None  # where a click on it leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +81,10 @@ class NotSent(Exception):
 
 class Refused(NotSent):
     """The provider will never take this message: do not try again."""
+
+
+class Unreachable(Refused):
+    """There is nobody at this address any more, and never will be: forget it."""
 
 
 class Deferred(NotSent):
@@ -79,3 +115,13 @@ class NotificationChannel(Protocol):
 
     async def send(self, message: Message) -> str:
         """The provider's name for the message. Raises `Refused`, `Deferred` or `Unavailable`."""
+
+
+class ChannelModule(Protocol):
+    """A channel as the registry knows it: one module of this package."""
+
+    @property
+    def TRAITS(self) -> Traits: ...
+
+    def channel(self, settings: Settings) -> NotificationChannel | None:
+        """Its client, where it is configured. What is not waits, or lands in the development inbox (demo mode)."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from server.integrations import mail, slack, sms, whatsapp
-from server.integrations.channel import NotificationChannel
+from server.integrations import in_app, mail, slack, sms, whatsapp
+from server.integrations.channel import ChannelModule, Dials
 from server.integrations.provider import Provider
 from server.settings import Settings
 
-Factory: TypeAlias = Callable[[Settings], NotificationChannel | None]
+Registry: TypeAlias = Mapping[str, ChannelModule]
 
-# Name -> how it is made of the settings; None where it is not configured.
-REGISTRY: Final[Mapping[str, Factory]] = MappingProxyType(
+REGISTRY: Final[Registry] = MappingProxyType(
     {
-        "email": mail.channel,
-        "slack": slack.channel,
-        "sms": sms.channel,
-        "whatsapp": whatsapp.channel,
+        "email": mail,
+        "in_app": in_app,
+        "slack": slack,
+        "sms": sms,
+        "whatsapp": whatsapp,
     }
 )
 
@@ -38,7 +38,18 @@ class Channels:
         return {name for name, provider in self.providers.items() if provider.ready(now)}
 
 
-def make_channels(settings: Settings, registry: Mapping[str, Factory] = REGISTRY) -> Channels:
+def make_channels(settings: Settings, registry: Registry = REGISTRY) -> Channels:
     """What is configured; the rest lands in the development inbox in demo mode."""
-    made = {name: factory(settings) for name, factory in registry.items()}
+    made = {name: module.channel(settings) for name, module in registry.items()}
     return Channels({name: Provider(it) for name, it in made.items() if it is not None}, inbox=settings.demo)
+
+
+def in_use(settings: Settings, registry: Registry = REGISTRY) -> frozenset[str]:
+    """The channels that messages are written for. Mail always: where it is not configured yet, it waits until it is."""
+    return frozenset(
+        name
+        for name, module in registry.items()
+        if settings.demo
+        or module.TRAITS.dials in (Dials.ACCOUNT, Dials.PERSON)
+        or module.channel(settings) is not None
+    )

@@ -8,9 +8,20 @@ from typing import Final
 
 import aiosmtplib
 
-from server.integrations.channel import Deferred, Message, NotSent, Rate, Refused, Unavailable
+from server.integrations.channel import (
+    Deferred,
+    Dials,
+    Form,
+    Message,
+    NotSent,
+    Rate,
+    Refused,
+    Traits,
+    Unavailable,
+)
 from server.settings import Settings, Smtp, SmtpSecurity
 
+TRAITS: Final = Traits("Mail", Form.LONG, Dials.ACCOUNT, disturbs=False)
 SMTP_TIMEOUT = 10.0  # seconds for each command; a provider that needs longer is treated as down
 # One conversation at a time for each worker is what limits mail; this only keeps a flood from a provider's door.
 RATE: Final = Rate(per_second=500, burst=1000)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.integrations.channel import Message, Rate
+from server.integrations.channel import Dials, Form, Message, Rate, Traits
 from server.integrations.posting import post
 from server.settings import Settings
 
+TRAITS: Final = Traits("Slack", Form.LONG, Dials.TEAM, disturbs=False)
 RATE: Final = Rate(per_second=1, burst=5)  # Slack's own limit is one a second, short bursts tolerated
 MAX_TEXT: Final = 4000  # characters; Slack cuts what is longer than 40,000, people stop long before
 

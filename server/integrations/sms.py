@@ -11,11 +11,22 @@ from urllib.parse import quote
 
 from aiohttp import encode_basic_auth
 
-from server.integrations.channel import Deferred, Event, Message, Rate, Refused, Unavailable
+from server.integrations.channel import (
+    Deferred,
+    Dials,
+    Event,
+    Form,
+    Message,
+    Rate,
+    Refused,
+    Traits,
+    Unavailable,
+)
 from server.integrations.posting import post
 from server.providers import Twilio
 from server.settings import Settings
 
+TRAITS: Final = Traits("SMS", Form.SHORT, Dials.NUMBER, disturbs=True)
 RATE: Final = Rate(per_second=1, burst=10)  # a long code sends one segment a second; Twilio queues the burst
 MAX_TEXT: Final = 1600  # characters, Twilio's limit for a message of several segments
 CALLBACK: Final = "/webhooks/twilio"
@@ -45,7 +56,7 @@ class TwilioSms:
             form={
                 "To": message.to,
                 "From": it.sender,
-                "Body": message.text.strip()[:MAX_TEXT],
+                "Body": f"{message.subject}\n{message.text}".strip()[:MAX_TEXT],
                 "StatusCallback": self._callback_url,
             },
             headers={"Authorization": encode_basic_auth(it.account_sid, it.auth_token)},

@@ -8,11 +8,23 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from server.integrations.channel import Deferred, Event, Message, NotSent, Rate, Refused, Unavailable
+from server.integrations.channel import (
+    Deferred,
+    Dials,
+    Event,
+    Form,
+    Message,
+    NotSent,
+    Rate,
+    Refused,
+    Traits,
+    Unavailable,
+)
 from server.integrations.posting import Answer, post
 from server.providers import WhatsApp
 from server.settings import Settings
 
+TRAITS: Final = Traits("WhatsApp", Form.SHORT, Dials.NUMBER, disturbs=True)
 RATE: Final = Rate(per_second=50, burst=80)  # the Cloud API takes 80 a second for each number
 MAX_PARAMETER: Final = 900  # characters; a body has room for 1,024 with all its parameters
 # https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes

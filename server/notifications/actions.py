@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
@@ -12,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
-from server.base.errors import FieldError, Invalid
+from server.base.errors import FieldError, Invalid, NotFound
 from server.base.log import logger
-from server.integrations.channel import Message, NotSent, Refused, Unavailable
-from server.integrations.channels import Channels
+from server.integrations.channel import Button, Dials, Message, NotSent, Refused, Unavailable, Unreachable
+from server.integrations.channels import REGISTRY, Channels, Registry, in_use
 from server.integrations.provider import Provider
-from server.notifications import store
+from server.notifications import preferences, store
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import (
     EMAIL,
@@ -31,7 +32,9 @@ from server.notifications.model import (
     Outgoing,
     backoff,
 )
+from server.notifications.reach import LANGUAGE, Destination, Quiet, Reach, ways
 from server.notifications.receipts import apply_in
+from server.notifications.store import DeadMessage
 from server.notifications.texts import Text, render
 from server.people.model import User
 
@@ -54,22 +57,148 @@ async def enqueue_in(
     text: Text,
     calendar: str | None,
     ctx: Context,
+    channel: str = EMAIL,
+    address: str | None = None,
 ) -> bool:
-    """Write the message inside the caller's transaction; False when (dedup_key, kind, recipient) was written before."""
+    """Write one message by one channel, whatever the person chose; False when it was written before. ``address`` is
+    the account's mail address unless said otherwise."""
     return await store.insert(
         conn,
         dedup_key=dedup_key,
         session_id=session_id,
         kind=kind,
-        channel=EMAIL,
+        channel=channel,
         recipient_id=recipient.id,
         role=role,
-        address=recipient.email,
+        address=recipient.email if address is None else address,
         subject=text.subject,
         body=text.body,
         calendar=calendar,
         now=ctx.clock.now(),
     )
+
+
+async def reach_in(conn: Conn, person: User) -> Reach:
+    """How the person is reached."""
+    row = await store.reach(conn, person.id)
+    assert row is not None  # noqa: S101 - the outer join always returns one
+    quiet = Quiet(row["quiet_start"], row["quiet_end"]) if row["quiet_start"] is not None else None
+    return Reach(
+        email=person.email,
+        zone=ZoneInfo(person.timezone),
+        language=row["language"] or LANGUAGE,
+        quiet=quiet,
+        choices={(kind, channel): on for kind, channel, on in row["choices"] or ()},
+        destinations=tuple(
+            Destination(UUID(id_), channel, address) for id_, channel, address in row["destinations"] or ()
+        ),
+    )
+
+
+async def notify_in(
+    conn: Conn,
+    ctx: Context,
+    *,
+    kind: Kind,
+    recipient: User,
+    role: str,
+    dedup_key: str,
+    values: Mapping[str, Any],
+    link: str,
+    template: str | None = None,
+    session_id: UUID | None = None,
+    calendar: str | None = None,
+    buttons: Sequence[Button] = (),
+    expires_at: datetime | None = None,
+    zone: ZoneInfo | None = None,
+    registry: Registry = REGISTRY,
+) -> bool:
+    """Tell a person, by every channel that fits the person's choices, once per ``dedup_key``; False when all of it
+    was written before.
+
+    ``template`` is the kind's own unless said otherwise, ``link`` where a click leads, ``zone`` the reader's unless
+    the times are somebody else's. From ``expires_at`` on it is of no use and does not leave any more. A text that
+    cannot be filled raises, so that nobody is told by halves.
+    """
+    now = ctx.clock.now()
+    reach = await reach_in(conn, recipient)
+    open_to_us = in_use(ctx.settings, registry)
+    channels = [(name, module.TRAITS) for name, module in registry.items() if name in open_to_us]
+    unsubscribe_url = preferences.unsubscribe_url(ctx.settings, recipient.id, kind, now)
+    told = False
+    for way in ways(kind, reach, channels, now, expires_at):
+        text = render(
+            template or kind, role, zone or reach.zone, values,
+            channel=way.channel, form=way.form, language=reach.language, link=link,
+        )  # fmt: skip
+        mail = way.channel == EMAIL
+        told |= await store.insert(
+            conn,
+            dedup_key=dedup_key,
+            session_id=session_id,
+            kind=kind,
+            channel=way.channel,
+            recipient_id=recipient.id,
+            role=role,
+            address=way.address,
+            subject=text.subject,
+            body=preferences.signed_off(ctx.settings, text.body) if mail else text.body,
+            calendar=calendar if mail else None,
+            now=now,
+            buttons=buttons,
+            unsubscribe_url=unsubscribe_url if mail else None,
+            not_before=way.not_before,
+            destination_id=way.destination_id,
+            url=link,
+            expires_at=expires_at,
+            there=registry[way.channel].TRAITS.dials is Dials.PERSON,
+        )
+    return told
+
+
+async def tell_ops_in(
+    conn: Conn,
+    ctx: Context,
+    *,
+    kind: Kind,
+    dedup_key: str,
+    session_id: UUID | None,
+    values: Mapping[str, Any],
+    link: str,
+    registry: Registry = REGISTRY,
+) -> bool:
+    """Tell the people who run the place, in their team's channel, times in the business zone; False when they were
+    told before, or have no such channel."""
+    open_to_us = in_use(ctx.settings, registry)
+    told = False
+    for name, module in registry.items():
+        if name not in open_to_us or module.TRAITS.dials is not Dials.TEAM:
+            continue
+        text = render(
+            kind, "ops", ctx.settings.timezone, values, channel=name, form=module.TRAITS.form, link=link
+        )
+        told |= await store.insert(
+            conn,
+            dedup_key=dedup_key,
+            session_id=session_id,
+            kind=kind,
+            channel=name,
+            recipient_id=None,
+            role="ops",
+            address="ops",
+            subject=text.subject,
+            body=text.body,
+            calendar=None,
+            now=ctx.clock.now(),
+            url=link,
+        )
+    return told
+
+
+async def withdraw_in(conn: Conn, session_id: UUID, kind: Kind, keep_prefix: str | None = None) -> int:
+    """Let messages of a kind about a session lapse that have not left yet, but for keys that begin with
+    ``keep_prefix``; returns how many."""
+    return await store.withdraw(conn, session_id, kind, keep_prefix)
 
 
 async def tell_in(
@@ -84,6 +213,8 @@ async def tell_in(
     dedup_key: str,
     method: Method | None = None,
     values: Mapping[str, Any] | None = None,
+    buttons: Sequence[Button] = (),
+    expires_at: datetime | None = None,
 ) -> bool:
     """Tell one participant (``role``: mentor or mentee) about a session, once per ``dedup_key``, with an invitation
     if a ``method`` is given.
@@ -91,11 +222,24 @@ async def tell_in(
     ``template`` is the kind's own unless said otherwise; ``values`` are for the text on top of the occasion's.
     """
     base = ctx.settings.public_url
-    text = render(
-        template or kind,
-        role,
-        ZoneInfo(recipient.timezone),
-        {
+    calendar = None
+    if method is not None:
+        name, address = parseaddr(ctx.settings.mail_from)
+        calendar = invitation(occasion, method, Attendee(name or "Visavis", address), ctx.clock.now())
+    return await notify_in(
+        conn,
+        ctx,
+        kind=kind,
+        template=template,
+        recipient=recipient,
+        role=role,
+        dedup_key=dedup_key,
+        session_id=occasion.session_id,
+        calendar=calendar,
+        link=occasion.url if occasion.confirmed else occasion.booking_url,
+        buttons=buttons,
+        expires_at=expires_at,
+        values={
             "name": recipient.name,
             "mentor": occasion.mentor,
             "mentee": occasion.mentee,
@@ -112,21 +256,6 @@ async def tell_in(
             **(values or {}),
         },
     )
-    calendar = None
-    if method is not None:
-        name, address = parseaddr(ctx.settings.mail_from)
-        calendar = invitation(occasion, method, Attendee(name or "Visavis", address), ctx.clock.now())
-    return await enqueue_in(
-        conn,
-        dedup_key=dedup_key,
-        session_id=occasion.session_id,
-        kind=kind,
-        recipient=recipient,
-        role=role,
-        text=text,
-        calendar=calendar,
-        ctx=ctx,
-    )
 
 
 async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000) -> Delivery:
@@ -141,6 +270,9 @@ async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000) -> De
     A provider that is down ends its channel's round: the others of it would only wait for the same timeout. One that
     has had enough for now (its rate, its Retry-After, its breaker) is not asked. What has no provider waits.
     """
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        if lapsed := await store.lapse(conn, ctx.clock.now()):
+            log.warning("messages_lapsed", count=lapsed)
     sent = await _into_inbox(ctx, channels, limit) if channels.inbox else 0
     postponed = dead = 0
     down: set[str] = set()
@@ -221,6 +353,7 @@ async def _send(
         kind=outgoing.kind,
         buttons=outgoing.buttons,
         unsubscribe_url=outgoing.unsubscribe_url,
+        url=outgoing.url,
     )
     try:
         provider_message_id = await provider.send(message, now)
@@ -238,6 +371,8 @@ async def _send(
         wish = error.retry_after if isinstance(error, NotSent) else None
         later = None if final else now + backoff(attempts, _dice, wish)
         await store.mark_failed(conn, message.id, str(error)[:500] or repr(error), later)
+        if isinstance(error, Unreachable) and outgoing.destination_id is not None:
+            await store.end_destination(conn, outgoing.destination_id, "gone", now)
         if down:
             return Down(outgoing.channel)
         return "dead" if final else "postponed"
@@ -247,6 +382,20 @@ async def _send(
         await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
         await apply_in(conn, ctx, outgoing.channel, provider_message_id)
     return "sent"
+
+
+async def dead_messages(ctx: Context, before: UUID | None, limit: int) -> list[DeadMessage]:
+    """Messages that were given up, newest first; who may look is the caller's check."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        return await store.dead_messages(conn, before, limit)
+
+
+async def replay(ctx: Context, notification_id: UUID) -> None:
+    """Let a dead message be tried again. Raises ``NotFound("dead_letter_not_found")``: also when it was replayed."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        if not await store.revive(conn, notification_id):
+            raise NotFound("dead_letter_not_found", "There is no such dead letter any more.")
+    ctx.wake()
 
 
 async def inbox(ctx: Context, limit: int = INBOX_LIMIT) -> list[InboxItem]:

@@ -34,7 +34,8 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """pending -> sending -> sent -> delivered | failed, or failed -> retrying -> sending ... | dead.
+    """pending -> sending -> sent -> delivered | failed, or failed -> retrying -> sending ... | dead; what is of no use
+    any more before it has left is lapsed.
 
     Not every provider tells of deliveries: then ``sent`` is the end. ``failed`` is a provider's receipt for a message
     that it had taken: it stays so when trying again is of no use.
@@ -50,6 +51,7 @@ class Status(StrEnum):
     FAILED = "failed"
     RETRYING = "retrying"
     DEAD = "dead"
+    LAPSED = "lapsed"
 
 
 EMAIL = "email"
@@ -114,6 +116,8 @@ class Outgoing:
     calendar: str | None
     buttons: tuple[Button, ...]
     unsubscribe_url: str | None
+    url: str | None
+    destination_id: UUID | None
     attempts: int
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from server.base.db import Conn, Row
+from server.base.db import Conn, Row, rows_affected
 from server.base.ids import new_id
 from server.integrations.channel import Button, Event
 from server.notifications.model import InboxItem, Outgoing, Receipts
 
 _DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
-_OUTGOING = "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, attempts"
+_OUTGOING = (
+    "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, url, destination_id,"
+    " attempts"
+)
 
 
 async def insert(
@@ -33,19 +36,69 @@ async def insert(
     buttons: Sequence[Button] = (),
     unsubscribe_url: str | None = None,
     not_before: datetime | None = None,
+    destination_id: UUID | None = None,
+    url: str | None = None,
+    expires_at: datetime | None = None,
+    there: bool = False,
 ) -> bool:
     """False when the person was told of this before. The first attempt is due at ``not_before``, else at once, by
-    any clock (the epoch)."""
+    any clock (the epoch). ``there``: writing it is delivering it."""
     row = await conn.fetchrow(
         "INSERT INTO notifications (id, dedup_key, session_id, kind, channel, recipient_id, role, address, subject,"
-        " body, calendar, status, next_attempt_at, created_at, buttons, unsubscribe_url)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending',"
-        " coalesce($13, to_timestamp(0)), $12, $14, $15)"
-        " ON CONFLICT (dedup_key, kind, recipient_id, channel) DO NOTHING RETURNING id",
+        " body, calendar, status, sent_at, next_attempt_at, created_at, buttons, unsubscribe_url, destination_id, url,"
+        " expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $18 THEN 'sent' ELSE 'pending' END,"
+        " CASE WHEN $18 THEN $12::timestamptz END, coalesce($13, to_timestamp(0)), $12, $14, $15, $16, $17, $19)"
+        " ON CONFLICT (dedup_key, kind, recipient_id, channel, destination_id) DO NOTHING RETURNING id",
         new_id(), dedup_key, session_id, kind, channel, recipient_id, role, address, subject, body, calendar, now,
-        not_before, [asdict(button) for button in buttons], unsubscribe_url,
+        not_before, [asdict(button) for button in buttons], unsubscribe_url, destination_id, url, there, expires_at,
     )  # fmt: skip
     return row is not None
+
+
+async def reach(conn: Conn, user_id: UUID) -> Row | None:
+    """What `Reach` needs to know of a person beside the account: settings, choices, verified destinations."""
+    row: Row | None = await conn.fetchrow(
+        "SELECT s.quiet_start, s.quiet_end, s.language,"
+        " (SELECT jsonb_agg(jsonb_build_array(p.kind, p.channel, p.wanted)) FROM notification_preferences p"
+        "  WHERE p.user_id = $1) AS choices,"
+        " (SELECT jsonb_agg(jsonb_build_array(d.id, d.channel, d.address) ORDER BY d.verified_at, d.id)"
+        "  FROM destinations d WHERE d.user_id = $1 AND d.verified_at IS NOT NULL AND d.ended_at IS NULL)"
+        " AS destinations"
+        " FROM (SELECT $1::uuid AS user_id) u LEFT JOIN notification_settings s USING (user_id)",
+        user_id,
+    )
+    return row
+
+
+async def end_destination(conn: Conn, destination_id: UUID, reason: str, now: datetime) -> None:
+    await conn.execute(
+        "UPDATE destinations SET ended_at = $3, ended_reason = $2 WHERE id = $1 AND ended_at IS NULL",
+        destination_id, reason, now,
+    )  # fmt: skip
+
+
+async def lapse(conn: Conn, now: datetime) -> int:
+    """Put away what has not left in time."""
+    return rows_affected(
+        await conn.execute(
+            "UPDATE notifications SET status = 'lapsed', error = coalesce(error, 'too late')"
+            " WHERE status IN ('pending', 'retrying') AND expires_at <= $1",
+            now,
+        )
+    )
+
+
+async def withdraw(conn: Conn, session_id: UUID, kind: str, keep_prefix: str | None) -> int:
+    """Put away what is still here of a kind about a session, but for keys that begin so."""
+    return rows_affected(
+        await conn.execute(
+            "UPDATE notifications SET status = 'lapsed', error = coalesce(error, 'overtaken')"
+            " WHERE session_id = $1 AND kind = $2 AND status IN ('pending', 'retrying')"
+            " AND ($3::text IS NULL OR NOT starts_with(dedup_key, $3))",
+            session_id, kind, keep_prefix,
+        )
+    )  # fmt: skip
 
 
 def _outgoing(row: Row) -> Outgoing:
@@ -186,3 +239,39 @@ async def inbox(conn: Conn, limit: int) -> list[InboxItem]:
         limit,
     )
     return [InboxItem(**row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadMessage:
+    """A message that will not be tried again unless somebody asks for it."""
+
+    id: UUID
+    session_id: UUID | None
+    kind: str
+    channel: str
+    role: str
+    address: str
+    subject: str
+    attempts: int
+    error: str | None
+    created_at: datetime
+
+
+async def dead_messages(conn: Conn, before: UUID | None, limit: int) -> list[DeadMessage]:
+    """Newest first."""
+    rows = await conn.fetch(
+        "SELECT id, session_id, kind, channel, role, address, subject, attempts, error, created_at"
+        " FROM notifications WHERE status = 'dead' AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+        before, limit,
+    )  # fmt: skip
+    return [DeadMessage(**row) for row in rows]
+
+
+async def revive(conn: Conn, notification_id: UUID) -> bool:
+    """Let a dead message be tried again, at once and with all its attempts; False when it is none."""
+    row = await conn.fetchrow(
+        "UPDATE notifications SET status = 'retrying', attempts = 0, next_attempt_at = to_timestamp(0)"
+        " WHERE id = $1 AND status = 'dead' RETURNING id",
+        notification_id,
+    )
+    return row is not None

@@ -1,4 +1,4 @@
-"""Message texts: one Jinja2 file per kind and role, times told in the reader's zone."""
+"""Message texts: Jinja2 files by kind, role, channel and language, times told in the reader's zone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from server.integrations.channel import Form
+from server.notifications.model import EMAIL
+from server.notifications.reach import LANGUAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -60,20 +64,49 @@ def span_of(start: datetime, zone: ZoneInfo, end: datetime) -> str:
     )
 
 
-def render(template: str, role: str, zone: ZoneInfo, values: Mapping[str, Any]) -> Text:
-    """Fill ``<template>.<role>.txt``; its first line is ``Subject: ...``, then an empty line, then the body.
+def candidates(template: str, role: str, channel: str, form: Form, language: str) -> list[str]:
+    """The files that would do, best first: the channel's own before its form's before the mail's, and the reader's
+    language before English. Files of another language lie in a folder of its name."""
+    stems = [f"{template}.{role}.{channel}.txt"]
+    if form is Form.SHORT:
+        stems.append(f"{template}.{role}.{Form.SHORT}.txt")
+    stems.append(f"{template}.{role}.txt")
+    folders = [""] if language == LANGUAGE else [f"{language}/", ""]
+    return [folder + stem for stem in stems for folder in folders]
 
-    In the file, ``span(start, end)``, ``day(x)`` and ``clock(x)`` tell instants in the reader's zone.
-    Raises ``jinja2.UndefinedError`` for a missing value and ``ValueError`` for a file without a subject.
+
+def render(
+    template: str,
+    role: str,
+    zone: ZoneInfo,
+    values: Mapping[str, Any],
+    *,
+    channel: str = EMAIL,
+    form: Form = Form.LONG,
+    language: str = LANGUAGE,
+    link: str = "",
+) -> Text:
+    """Fill the best of `candidates`; its first line is ``Subject: ...``, then an empty line, then the body.
+
+    In the file, ``span(start, end)``, ``day(x)``, ``clock(x)`` and ``zone(x)`` tell instants in the reader's zone.
+    Where a short form has no file of its own, it is the mail's subject, which says what has happened, and the ``link``.
+
+    Raises ``jinja2.UndefinedError`` for a missing value, ``jinja2.TemplateNotFound``, and ``ValueError`` for a file
+    without a subject.
     """
-    filled = _env.get_template(f"{template}.{role}.txt").render(
+    file = _env.select_template(candidates(template, role, channel, form, language))
+    filled = file.render(
         **values,
+        link=link,
         span=lambda start, end: span_of(start, zone, end),
         day=partial(day_of, zone=zone),
         clock=partial(clock_of, zone=zone),
+        zone=partial(zone_name, zone=zone),
     )
     head, _, body = filled.partition("\n")
     if not head.startswith("Subject: "):
-        raise ValueError(f"{template}.{role}.txt does not begin with a subject")
+        raise ValueError(f"{file.name} does not begin with a subject")
+    if form is Form.SHORT and file.name is not None and file.name.endswith(f"{template}.{role}.txt"):
+        body = link
     # A name or topic cannot smuggle a line into the subject: only the first line is it, and it has one.
     return Text(subject=" ".join(head.removeprefix("Subject: ").split()), body=body.strip() + "\n")

@@ -21,7 +21,7 @@ from server.booking.model import (
     MoveAsked,
 )
 from server.merging.model import SessionsMerged, SessionsUnmerged
-from server.notifications.model import Kind
+from server.notifications.model import EMAIL, Kind
 from server.trace import store
 from server.trace.model import FACTS, TRANSFERS, Line, People, in_order, instant, presence_lines
 from server.trace.store import Mailed
@@ -91,11 +91,12 @@ def _span(data: dict[str, str]) -> str:
 
 
 def _of_mail(mail: Mailed) -> Line:
-    what = "reminded" if mail.kind == "reminder" else "mailed"
-    state = "" if mail.status == "sent" else f" [{mail.status} after {mail.attempts} attempts]"
+    what = "told" if mail.channel != EMAIL else "reminded" if mail.kind == Kind.REMINDER else "mailed"
+    to = mail.address if mail.channel == EMAIL else f"{mail.channel} {mail.address}".strip()
+    state = "" if mail.status in ("sent", "delivered") else f" [{mail.status} after {mail.attempts} attempts]"
     return Line(
         mail.at,
         what,
-        f"{mail.kind} to {mail.address} ({mail.role}): {mail.subject}{state}",
+        f"{mail.kind} to {to} ({mail.role}): {mail.subject}{state}",
         mail.kind in LATE,
     )

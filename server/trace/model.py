@@ -23,7 +23,7 @@ from server.merging.model import SessionsMerged, SessionsUnmerged
 # What can be told, in the order of a story whose lines share an instant.
 ORDER: Final = (
     "booked", "held", "rescheduled", "merged", "unmerged", "asked", "approved", "rejected", "cancelled",
-    "mailed", "reminded", "joined", "missed", "left", "settled", "accrued", "fee", "released", "paid",
+    "mailed", "reminded", "told", "joined", "missed", "left", "settled", "accrued", "fee", "released", "paid",
 )  # fmt: skip
 
 FACTS: Final = {

@@ -38,6 +38,7 @@ async def transfers(conn: Conn, session_id: UUID) -> list[Moved]:
 @dataclass(frozen=True, slots=True)
 class Mailed:
     kind: str
+    channel: str
     role: str
     address: str
     subject: str
@@ -48,8 +49,9 @@ class Mailed:
 
 async def notifications(conn: Conn, session_id: UUID) -> list[Mailed]:
     rows = await conn.fetch(
-        "SELECT kind, role, address, subject, status, attempts, coalesce(sent_at, created_at) AS at"
-        " FROM notifications WHERE session_id = $1 ORDER BY created_at, id",
+        "SELECT kind, channel, role, address, subject, status, attempts, coalesce(sent_at, created_at) AS at"
+        " FROM notifications WHERE session_id = $1 AND channel <> 'in_app'"  # the same again, within this house
+        " ORDER BY created_at, id",
         session_id,
     )
     return [Mailed(**row) for row in rows]

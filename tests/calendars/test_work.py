@@ -29,7 +29,9 @@ def noon(desk: Desk) -> datetime:
 
 async def mails(desk: Desk, kind: str) -> int:
     async with desk.ctx.pool.acquire() as conn:
-        found: int = await conn.fetchval("SELECT count(*) FROM notifications WHERE kind = $1", kind)
+        found: int = await conn.fetchval(
+            "SELECT count(*) FROM notifications WHERE kind = $1 AND channel = 'email'", kind
+        )
         return found
 
 

@@ -117,7 +117,7 @@ async def test_both_are_asked_to_agree_on_another_time(ctx: Context) -> None:
         (fact,) = [f for f in await of_session(conn, made.session_id) if f.kind == "move_asked"]
         await tell_asked(conn, ctx, fact)
     told = await ctx.pool.fetch(
-        "SELECT role, body FROM notifications WHERE kind = 'move_asked' ORDER BY role"
+        "SELECT role, body FROM notifications WHERE kind = 'move_asked' AND channel = 'email' ORDER BY role"
     )
     assert [row["role"] for row in told] == ["mentee", "mentor"]
     assert all("A public holiday." in row["body"] for row in told)

@@ -35,5 +35,6 @@ async def test_a_poisoned_fact_dies_alone_is_listed_and_replayed_once(story: Sto
         await replay(story.ctx, letter.id)
     await drain(story.ctx)
     assert await listed(story.ctx, None, 10) == []
-    assert await pool.fetchval("SELECT count(*) FROM notifications WHERE kind = 'booking_requested'") == 1
+    mails = "SELECT count(*) FROM notifications WHERE kind = 'booking_requested' AND channel = 'email'"
+    assert await pool.fetchval(mails) == 1
     assert done == await pool.fetchval("SELECT done_at FROM fact_reactions WHERE reaction = 'take_offer'")

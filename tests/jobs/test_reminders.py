@@ -36,7 +36,8 @@ async def sweep(story: Story, *minutes: float) -> None:
 async def written(story: Story, session_id: UUID) -> list[tuple[str, str]]:
     """(role, first word of the subject) in the order of writing."""
     rows = await story.ctx.pool.fetch(
-        "SELECT role, subject FROM notifications WHERE session_id = $1 AND kind = 'reminder' ORDER BY created_at, role",
+        "SELECT role, subject FROM notifications WHERE session_id = $1 AND kind = 'reminder' AND channel = 'email'"
+        " ORDER BY created_at, role",
         session_id,
     )
     return [(row["role"], row["subject"].split()[0].rstrip(":")) for row in rows]

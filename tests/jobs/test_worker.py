@@ -29,6 +29,9 @@ START = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
 REMIND_AT = "2026-03-03T09:40:00Z"
 PAYDAY = "2026-03-26T00:05:00Z"
 CODE = "import sys; from server.cli import main; sys.exit(main())"
+PAYSLIPS = (
+    "SELECT count(*) FROM notifications WHERE kind = 'payslip' AND channel = 'email' AND status = 'sent'"
+)
 
 
 @contextlib.asynccontextmanager
@@ -147,16 +150,13 @@ async def test_killed_in_the_middle_of_payroll(
         assert (await ledger.wallet(story.ctx, story.mentor.id)).earnings_tokens == 0
     assert await pool.fetchval("SELECT balance FROM accounts WHERE kind = 'payouts'") == 72
     assert await pool.fetchval("SELECT sum(balance) FROM accounts") == 0
-    assert (
-        await pool.fetchval("SELECT count(*) FROM notifications WHERE kind = 'payslip' AND status = 'sent'")
-        == 3
-    )
+    assert await pool.fetchval(PAYSLIPS) == 3
 
 
 async def wait_for_payslip_mails(pool: Pool, count: int) -> None:
     async with asyncio.timeout(30):
         while count > await pool.fetchval(  # noqa: ASYNC110 - the database has no event for this
-            "SELECT count(*) FROM notifications WHERE kind = 'payslip' AND status = 'sent'"
+            PAYSLIPS
         ):
             await asyncio.sleep(0.05)
 

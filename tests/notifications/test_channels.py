@@ -47,7 +47,7 @@ def make(name: str, environ: dict[str, str]) -> NotificationChannel:
         "VISAVIS_SECRET_KEY": "x" * 32,
         "VISAVIS_PUBLIC_URL": "https://mentoring.example",
     }
-    channel = REGISTRY[name](load_settings(base | environ))
+    channel = REGISTRY[name].channel(load_settings(base | environ))
     assert channel is not None
     return channel
 
@@ -135,7 +135,7 @@ async def test_what_twilio_gets(fakes: FakeProviders) -> None:
         {
             "To": "+919876543210",
             "From": "+15550100",
-            "Body": "Hello\n\n  there",
+            "Body": "A <b> & c\nHello\n\n  there",
             "StatusCallback": "https://mentoring.example/webhooks/twilio",
         }
     ]

@@ -11,13 +11,23 @@ from hypothesis import strategies as st
 
 from server.base.clock import SteppedClock
 from server.base.db import Pool
-from server.integrations.channel import Deferred, Message, Rate, Unavailable
+from server.integrations.channel import (
+    Deferred,
+    Dials,
+    Form,
+    Message,
+    NotificationChannel,
+    Rate,
+    Traits,
+    Unavailable,
+)
 from server.integrations.channels import REGISTRY, Channels, make_channels
 from server.integrations.provider import LONGEST_REST, TRIP_AFTER, Breaker, Bucket
 from server.notifications import store
-from server.notifications.actions import deliver_due
-from server.notifications.model import LONGEST_DELAY, Delivery, backoff
+from server.notifications.actions import deliver_due, notify_in
+from server.notifications.model import LONGEST_DELAY, Delivery, Kind, backoff
 from server.settings import Settings
+from tests.support.reach import give_number
 from tests.support.story import Story, make_story
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -40,6 +50,20 @@ class Pigeons:
         return f"pigeon-{len(self.flown)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Loft:
+    """What the module of such a channel would hold."""
+
+    pigeons: Pigeons
+
+    @property
+    def TRAITS(self) -> Traits:
+        return Traits("Pigeon", Form.SHORT, Dials.NUMBER, disturbs=True)
+
+    def channel(self, settings: Settings) -> NotificationChannel | None:
+        return self.pigeons
+
+
 async def loft(
     pool: Pool, clock: SteppedClock, settings: Settings, count: int
 ) -> tuple[Story, Pigeons, Channels]:
@@ -51,10 +75,40 @@ async def loft(
                 recipient_id=story.mentee.id, address="the third roof",
                 subject=f"S{n}", body="B", calendar=None, now=clock.now(),
             )  # fmt: skip
-    return story, pigeons, make_channels(settings, {**REGISTRY, "pigeon": lambda _: pigeons})
+    return story, pigeons, make_channels(settings, {**REGISTRY, "pigeon": Loft(pigeons)})
 
 
-async def test_a_channel_is_one_factory_and_one_line(
+async def test_a_channel_is_one_module_and_one_line(
+    pool: Pool, clock: SteppedClock, settings: Settings
+) -> None:
+    """Those who gave an address for it are told by it, with a text made for short channels."""
+    story, pigeons, channels = await loft(pool, clock, settings, 0)
+    registry = {**REGISTRY, "pigeon": Loft(pigeons)}
+    async with pool.acquire() as conn, conn.transaction():
+        await give_number(conn, story.mentee.id, "pigeon", "the third roof", clock.now())
+        for person, role in ((story.mentor, "mentor"), (story.mentee, "mentee")):
+            assert await notify_in(
+                conn, story.ctx, kind=Kind.CALENDAR_BROKEN, recipient=person, role=role, dedup_key="once",
+                values={"name": person.name, "service": "Google", "account": "a@b.c", "url": "u"}, link="u",
+                registry=registry,
+            )  # fmt: skip
+            # A telephone buzzes unasked for pressing kinds only: this one has to be chosen.
+        await conn.execute(
+            "INSERT INTO notification_preferences VALUES ($1, 'calendar_broken', 'pigeon', true, $2)",
+            story.mentee.id, clock.now(),
+        )  # fmt: skip
+        assert await notify_in(
+            conn, story.ctx, kind=Kind.CALENDAR_BROKEN, recipient=story.mentee, role="mentee", dedup_key="twice",
+            values={"name": "Jonas", "service": "Google", "account": "a@b.c", "url": "u"}, link="u",
+            registry=registry,
+        )  # fmt: skip
+    assert (await deliver_due(story.ctx, channels)).sent == 1
+    [message] = pigeons.flown
+    assert (message.to, message.text, message.url) == ("the third roof", "u\n", "u")
+    assert message.subject.endswith("a@b.c")
+
+
+async def test_a_channel_is_never_asked_faster_than_it_likes(
     pool: Pool, clock: SteppedClock, settings: Settings
 ) -> None:
     """Neither the schema nor the sender knows its name; a rate of three at once and one a second is kept."""

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from jobs.reminders import TEMPLATES as TIERS
-from server.integrations.channel import Message
+from server.integrations.channel import Form, Message
+from server.integrations.channels import REGISTRY
 from server.integrations.mail import calendar_method, compose
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import FIRST_DELAY, LONGEST_DELAY, Attendee, Kind, Occasion, backoff
-from server.notifications.texts import TEMPLATES, render, span_of
+from server.notifications.texts import TEMPLATES, candidates, render, span_of
 from server.sessions.model import Outcome
 
 SESSION = UUID("0192f0c1-7c3a-7000-8000-000000000001")
@@ -107,8 +108,55 @@ def names() -> list[tuple[str, str]]:
     return plain + [(f"{Kind.FOLLOW_UP}_{o}", role) for o in outcomes for role in ("mentor", "mentee")]
 
 
-def test_there_is_a_file_for_each_text_and_no_other() -> None:
-    assert {path.name for path in TEMPLATES.iterdir()} == {f"{kind}.{role}.txt" for kind, role in names()}
+def short_forms() -> list[tuple[str, str, str]]:
+    """(name, role, channel) of every file made for a short channel or for all of them."""
+    parts = [path.name.split(".") for path in TEMPLATES.glob("*.txt")]
+    return sorted((p[0], p[1], p[2]) for p in parts if len(p) == 4)
+
+
+def test_there_is_a_mail_for_each_text_and_no_other_file() -> None:
+    mails = {path.name for path in TEMPLATES.glob("*.txt")} - {".".join((*it, "txt")) for it in short_forms()}
+    assert mails == {f"{kind}.{role}.txt" for kind, role in names()}
+    channels = {name for name, module in REGISTRY.items() if module.TRAITS.form is Form.SHORT}
+    assert {channel for _, _, channel in short_forms()} <= {Form.SHORT.value, *channels}
+    assert {(kind, role) for kind, role, _ in short_forms()} <= set(names())
+
+
+@pytest.mark.parametrize(("kind", "role", "channel"), short_forms())
+def test_every_short_text_fits_one_look(kind: str, role: str, channel: str) -> None:
+    text = render(
+        kind,
+        role,
+        ZoneInfo("Asia/Kolkata"),
+        VALUES,
+        channel=channel,
+        form=Form.SHORT,
+        link="https://v.example/x",
+    )
+    assert 2 < len(text.subject) < 60 and len(text.body) < 250
+    assert "{" not in text.subject + text.body and text.body.count("\n") == 1
+    assert "https://v.example/x" in text.body
+
+
+def test_a_short_form_without_a_file_is_the_subject_and_the_link() -> None:
+    mail = render("payslip", "mentor", ZoneInfo("UTC"), VALUES)
+    text = render(
+        "payslip", "mentor", ZoneInfo("UTC"), VALUES, channel="sms", form=Form.SHORT, link="https://v/x"
+    )
+    assert (text.subject, text.body) == (mail.subject, "https://v/x\n")
+
+
+def test_the_channels_own_file_comes_first_and_the_readers_language_before_english() -> None:
+    found = candidates("reminder_4_hours", "mentor", "whatsapp", Form.SHORT, "de")
+    assert found == [
+        "de/reminder_4_hours.mentor.whatsapp.txt", "reminder_4_hours.mentor.whatsapp.txt",
+        "de/reminder_4_hours.mentor.short.txt", "reminder_4_hours.mentor.short.txt",
+        "de/reminder_4_hours.mentor.txt", "reminder_4_hours.mentor.txt",
+    ]  # fmt: skip
+    assert candidates("payslip", "mentor", "email", Form.LONG, "en") == [
+        "payslip.mentor.email.txt",
+        "payslip.mentor.txt",
+    ]
 
 
 @pytest.mark.parametrize(("kind", "role"), names())

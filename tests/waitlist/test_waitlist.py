@@ -55,7 +55,9 @@ async def test_the_first_in_line_is_offered_what_becomes_free_and_takes_it(
     assert offered.status is WaitStatus.OFFERED and offered.booking_id is not None
     kept = await booking.get(ctx, who(bo), offered.booking_id)
     assert kept.expires_at == clock.now() + OFFER_FOR
-    mails = await ctx.pool.fetch("SELECT recipient_id FROM notifications WHERE kind = 'slot_offered'")
+    mails = await ctx.pool.fetch(
+        "SELECT recipient_id FROM notifications WHERE kind = 'slot_offered' AND channel = 'email'"
+    )
     assert [row["recipient_id"] for row in mails] == [bo.id]
     await sessions.confirm(ctx, bo.id, kept.id)
     await drain(ctx)

@@ -1,0 +1,46 @@
+"""What there is to say about each kind of message: its name for people, and where it goes unasked; pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from server.notifications.model import Kind
+
+_BOTH: Final = frozenset({"mentor", "mentee"})
+_MENTOR: Final = frozenset({"mentor"})
+_MENTEE: Final = frozenset({"mentee"})
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """``essential``: its mail cannot be switched off, for it is about money, access or an agreed time. ``pressing``:
+    it is worth a buzz, so it goes to the telephones of those who gave one, unless they say otherwise."""
+
+    title: str
+    roles: frozenset[str]
+    essential: bool = False
+    pressing: bool = False
+
+
+KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
+    {
+        Kind.BOOKING_REQUESTED: About("Somebody asks for a session", _MENTOR, pressing=True),
+        Kind.BOOKING_APPROVED: About("A session is agreed", _BOTH, essential=True),
+        Kind.BOOKING_REJECTED: About("A request is declined", _MENTEE, essential=True),
+        Kind.BOOKING_RESCHEDULED: About("A session has moved", _BOTH, essential=True, pressing=True),
+        Kind.BOOKING_CANCELLED: About("A session is cancelled", _BOTH, essential=True, pressing=True),
+        Kind.BOOKING_EXPIRED: About("A request has run out", _BOTH),
+        Kind.MOVE_PROPOSED: About("Another time is proposed", _BOTH, essential=True, pressing=True),
+        Kind.MOVE_DECLINED: About("A proposed time is declined", _BOTH),
+        Kind.MOVE_ASKED: About("An administrator asks for another time", _BOTH, essential=True),
+        Kind.SLOT_OFFERED: About("A time is free for you", _MENTEE, pressing=True),
+        Kind.REMINDER: About("A session comes near", _BOTH, pressing=True),
+        Kind.NO_SHOW_NUDGE: About("You are being waited for", _BOTH, pressing=True),
+        Kind.FOLLOW_UP: About("After a session", _BOTH),
+        Kind.PAYSLIP: About("Your payslip", _MENTOR, essential=True),
+        Kind.CALENDAR_BROKEN: About("A calendar of yours is disconnected", _BOTH, essential=True),
+    }
+)

@@ -40,6 +40,8 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.REMINDER: About("A session comes near", _BOTH, pressing=True),
         Kind.NO_SHOW_NUDGE: About("You are being waited for", _BOTH, pressing=True),
         Kind.FOLLOW_UP: About("After a session", _BOTH),
+        Kind.TESTIMONIAL_PUBLISHED: About("What a mentee says about you is published", _BOTH),
+        Kind.TESTIMONIAL_REJECTED: About("Your words were not published", _MENTEE),
         Kind.PAYSLIP: About("Your payslip", _MENTOR, essential=True),
         Kind.CALENDAR_BROKEN: About("A calendar of yours is disconnected", _BOTH, essential=True),
     }

@@ -54,7 +54,7 @@ def delay(attempts: int) -> timedelta:
     return ceiling / 2 + ceiling / 2 * _dice.random()
 
 
-async def drain(ctx: Context, limit: int = 10_000) -> Drained:
+async def drain(ctx: Context, limit: int = 10_000, lanes: int = LANES) -> Drained:
     """Handle up to ``limit`` facts that are due. Safe to run anywhere at the same time: each fact is locked by one.
 
     A pass goes up the ids, so that it does not step over what it has just handled again and again; what was committed
@@ -66,9 +66,9 @@ async def drain(ctx: Context, limit: int = 10_000) -> Drained:
         if await _batch(ctx, state) == 0:
             break
         if state.left > 0:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(LANES):
-                    lanes.create_task(_lane(ctx, state))
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(lanes):
+                    tasks.create_task(_lane(ctx, state))
     return Drained(state.handled, state.postponed)
 
 

@@ -148,7 +148,7 @@ class _Loader:
 
     async def _react(self) -> None:
         """The worker's part; demo mails never leave, whatever is configured."""
-        await drain(self.ctx)
+        await drain(self.ctx, lanes=1)  # all of the demo data is one transaction, on one connection
         await deliver_due(self.ctx, Channels(inbox=True))
 
     async def _people(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from uuid import UUID
 
+from jobs.periodic import JOBS
 from server.base.clock import SystemClock
 from server.base.db import Pool
 from server.demo import load_demo
@@ -41,15 +42,7 @@ async def test_a_session_its_jobs_and_its_story(pool: Pool, environ: dict[str, s
     heading, *jobs = said.splitlines()
     assert heading.split() == ["job", "schedule", "zone", "missed", "last", "run", "next", "run", "does"]
     assert "Z ok" in jobs[0] and jobs[0].split()[3:5] == ["UTC", "latest"]
-    assert [line.split()[0] for line in jobs] == [
-        "reminders",
-        "session_status",
-        "no_show",
-        "booking_expiry",
-        "calendar_renewal",
-        "payroll",
-        "retention",
-    ]
+    assert [line.split()[0] for line in jobs] == list(JOBS)
     code, said = await visavis(environ | {"VISAVIS_DEMO": "0"}, "demo", "session")
     assert code == 1 and "demo_only" in said
     code, said = await visavis(environ, "jobs", "run", "nonsense")

@@ -1,4 +1,5 @@
-"""What follows a session: the letters that fit its outcome, and what is told about testimonials."""
+"""What follows a session: the letters that fit its outcome, what repeated no-shows bring, and what is told of both that
+and testimonials."""
 
 from __future__ import annotations
 
@@ -12,6 +13,9 @@ from server.base.context import Context
 from server.base.db import Conn
 from server.base.facts import decode
 from server.base.store import StoredFact
+from server.conduct import actions as conduct_actions
+from server.conduct import store as conduct
+from server.conduct.model import RULES, ConductStepTaken
 from server.notifications.model import Kind
 from server.sessions import rebooking
 from server.sessions.links import rebook_link
@@ -51,7 +55,8 @@ async def follow_up_in(
 
 async def _another_time(conn: Conn, ctx: Context, meeting: Meeting, outcome: Outcome) -> Mapping[str, Any]:
     """For a missed session: the link that books another time, and the same with a time chosen already."""
-    if outcome is Outcome.COMPLETED:
+    restricted = await conduct.restricted(conn, [meeting.booking.mentee_id], ctx.clock.now())
+    if outcome is Outcome.COMPLETED or restricted:
         return {"rebook_url": "", "slots": ()}
     missed, now = meeting.booking, ctx.clock.now()
     url = rebook_link(ctx.settings, missed, now)
@@ -60,6 +65,32 @@ async def _another_time(conn: Conn, ctx: Context, meeting: Meeting, outcome: Out
         for span in await rebooking.offers_in(conn, missed, now)
     ]
     return {"rebook_url": url, "slots": slots}
+
+
+async def review_no_shows(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """A verdict has fallen, or was amended: what follows for either side from all of theirs."""
+    for person_id in sorted((UUID(fact.data["mentor_id"]), UUID(fact.data["mentee_id"]))):
+        await conduct_actions.review_in(conn, person_id, ctx.clock.now())
+
+
+async def tell_conduct(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Whoever was warned, restricted, set free, heard or answered gets a letter about it."""
+    taken = decode(ConductStepTaken, fact.data)
+    step = await conduct_actions.step_in(conn, taken.step_id)
+    of = step if step.about is None else await conduct_actions.step_in(conn, step.about)
+    strictest = RULES[-1]
+    meeting = await load_meeting(conn, ctx, step.session_id)
+    role = "mentor" if step.person_id == meeting.booking.mentor_id else "mentee"
+    values = {
+        "number": len(of.sessions),
+        "limit": strictest.number,
+        "within_days": strictest.within.days,
+        "lasts_days": 0 if strictest.lasts is None else strictest.lasts.days,
+        "until": of.until,
+        "words": step.words,
+        "standing_url": f"{ctx.settings.public_url}/standing",
+    }
+    await meeting.tell(conn, ctx, (role,), Kind(f"conduct_{step.kind}"), f"conduct:{step.id}", values=values)
 
 
 def mentor_url(ctx: Context, meeting: Meeting) -> str:

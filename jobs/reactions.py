@@ -13,7 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs import reminders
-from jobs.after import follow_up, tell_not_published, tell_published
+from jobs.after import follow_up, review_no_shows, tell_conduct, tell_not_published, tell_published
 from jobs.meetings import BOTH, load_meeting, load_person
 from server.attendance.model import NoShowSuspected, PersonJoined, PersonLeft, SessionSettled
 from server.base.context import Context
@@ -37,6 +37,7 @@ from server.booking.model import (
 )
 from server.calendars import actions as calendars
 from server.calendars.model import SERVICE_NAMES, CalendarBroken
+from server.conduct.model import ConductStepTaken
 from server.journey.model import JourneyReported
 from server.meetinglog import actions as meetinglog
 from server.merging.model import SessionsMerged, SessionsUnmerged
@@ -268,7 +269,9 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     PersonJoined.KIND: (log_event,),
     PersonLeft.KIND: (log_event,),
     NoShowSuspected.KIND: (log_event, nudge_absent),
-    SessionSettled.KIND: (log_event, follow_up),
+    # The review comes first: whom it restricts is not offered another time.
+    SessionSettled.KIND: (log_event, review_no_shows, follow_up),
+    ConductStepTaken.KIND: (tell_conduct,),
     TestimonialPublished.KIND: (tell_published,),
     TestimonialRejected.KIND: (tell_not_published,),
     PayslipIssued.KIND: (send_payslip,),

@@ -41,6 +41,7 @@ class Reader:
     user: Any | None = None  # server.people.model.User, kept loose so that this module imports no slice
     csrf_token: str = ""
     demo: bool = False
+    restricted_until: datetime | None = None  # after missed sessions
 
 
 def zone_or_utc(name: str | None) -> ZoneInfo:

@@ -16,6 +16,7 @@ from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import FieldError, Forbidden, Invalid, NotFound
 from server.base.paging import Page, decode_cursor, encode_cursor, page_of, page_size
+from server.conduct import store as conduct
 from server.people import actions as people
 from server.people import store as people_store
 from server.people.model import Role, text_faults
@@ -72,6 +73,8 @@ async def open_slots(
         profile = await people.profile_in(conn, mentor_id)
         if not profile.published:
             raise NotFound("mentor_not_found", "There is no such mentor.")
+        if await conduct.restricted(conn, [mentor_id], ctx.clock.now()):
+            return []
         if length is not None:
             rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
             if rules is None:
@@ -163,7 +166,8 @@ async def _with_slots(
     begin = slots.ceil(now)
     until = begin + (within if within is not None else 366 * DAY) + 1
     found = await slots.next_slots(conn, cache, [card.id for card in cards], begin, until)
-    return [model.with_slot(card, found.get(card.id)) for card in cards]
+    hidden = await conduct.restricted(conn, list(found), now)
+    return [model.with_slot(card, None if card.id in hidden else found.get(card.id)) for card in cards]
 
 
 def _search_faults(

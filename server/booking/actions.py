@@ -51,7 +51,8 @@ async def book_in(
     """Ask for an open slot [start, end) and set its price aside; ``hold`` only keeps the time so long, unpaid.
 
     Raises ``Invalid`` with all faults (a time that is no slot of the mentor's is one),
-    ``NotFound("mentor_not_found")``, ``Forbidden("mentees_only")``, ``Conflict("booking_conflict")`` with
+    ``NotFound("mentor_not_found")``, ``Forbidden`` with ``mentees_only`` or ``booking_restricted``,
+    ``Conflict("booking_conflict")`` with
     ``conflicts``, ``Conflict("day_full")``, ``Conflict("group_full")`` and the like, and
     ``InsufficientFunds("insufficient_tokens")``.
     """
@@ -66,6 +67,7 @@ async def book_in(
     mentor = await people.profile_in(conn, mentor_id)
     if not mentor.published:
         raise NotFound("mentor_not_found", "There is no such mentor.")
+    await checks.must_be_allowed(conn, mentor_id, mentee_id, now)
     # A crowd that comes too late is turned away here, without queueing for the lock; what counts is the second look.
     when, identity = (mentor_id, mentee_id, start, end, now), new_id()
     await checks.look(conn, *when, asker=mentee_id, alone=identity)
@@ -139,6 +141,8 @@ async def _pay(conn: Conn, booking: Booking, now: datetime) -> None:
 async def approve_in(conn: Conn, actor_id: UUID | None, booking_id: UUID, now: datetime) -> Booking:
     """The mentor agrees (None: she agrees to whatever fits). Raises what `model.next_status` and `steps.step` raise."""
     _, status = await steps.step(conn, actor_id, booking_id, Step.APPROVE, now)
+    if actor_id is not None:
+        await checks.must_be_allowed_to_accept(conn, actor_id, now)
     await store.set_status(conn, booking_id, status, now)
     return await steps.approved(conn, booking_id, now)
 

@@ -11,10 +11,11 @@ from server.availability import store as availability
 from server.availability.model import Availability, Slot
 from server.availability.slots import Calendar, calendars, ceil
 from server.base.db import Conn
-from server.base.errors import Conflict, FieldError, Invalid
+from server.base.errors import Conflict, FieldError, Forbidden, Invalid
 from server.booking import store
-from server.booking.model import Clash, Seat, next_seat
+from server.booking.model import Clash, Seat, instant, next_seat
 from server.booking.store import Taken
+from server.conduct import store as conduct
 
 _BUSY: Final = "Busy"
 _FURTHEST: Final = timedelta(days=400)  # beyond every booking window; keeps dates inside the calendar
@@ -31,6 +32,35 @@ def time_faults(start: datetime, end: datetime, now: datetime) -> list[FieldErro
     elif start > now + _FURTHEST:
         faults.append(FieldError("start", "beyond_booking_window", "This is too far ahead."))
     return faults
+
+
+async def must_be_allowed(conn: Conn, mentor_id: UUID, mentee_id: UUID, now: datetime) -> None:
+    """Pass unless one of them is restricted after repeated no-shows. Of a mentor who is, nothing is offered, and why is
+    nobody else's business.
+
+    Raises ``Forbidden("booking_restricted")`` and ``Invalid``.
+    """
+    held = await conduct.restricted(conn, [mentor_id, mentee_id], now)
+    if (until := held.get(mentee_id)) is not None:
+        raise restricted(until)
+    if mentor_id in held:
+        raise Invalid([FieldError("start", "not_a_slot", "The mentor does not offer this time.")])
+
+
+async def must_be_allowed_to_accept(conn: Conn, mentor_id: UUID, now: datetime) -> None:
+    """Raises ``Forbidden("booking_restricted")``."""
+    if (until := (await conduct.restricted(conn, [mentor_id], now)).get(mentor_id)) is not None:
+        raise restricted(until)
+
+
+def restricted(until: datetime) -> Forbidden:
+    return Forbidden(
+        "booking_restricted",
+        f"After several missed sessions you cannot do this until {until:%d %B %Y, %H:%M} UTC."
+        " On the page /standing (POST /me/standing/appeal) you can say that this is not right.",
+        until=instant(until),
+        appeal="/standing",
+    )
 
 
 async def seat(

@@ -42,6 +42,12 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.FOLLOW_UP: About("After a session", _BOTH),
         Kind.TESTIMONIAL_PUBLISHED: About("What a mentee says about you is published", _BOTH),
         Kind.TESTIMONIAL_REJECTED: About("Your words were not published", _MENTEE),
+        Kind.CONDUCT_WARNED: About("You have missed sessions", _BOTH, essential=True),
+        Kind.CONDUCT_RESTRICTED: About("You cannot book for a while", _BOTH, essential=True),
+        Kind.CONDUCT_LIFTED: About("You can book again", _BOTH, essential=True),
+        Kind.CONDUCT_APPEALED: About("Your appeal has arrived", _BOTH, essential=True),
+        Kind.CONDUCT_APPEAL_ACCEPTED: About("Your appeal was accepted", _BOTH, essential=True),
+        Kind.CONDUCT_APPEAL_REJECTED: About("Your appeal was not accepted", _BOTH, essential=True),
         Kind.PAYSLIP: About("Your payslip", _MENTOR, essential=True),
         Kind.CALENDAR_BROKEN: About("A calendar of yours is disconnected", _BOTH, essential=True),
     }

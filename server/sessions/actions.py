@@ -56,8 +56,8 @@ async def book(
     also: Also = nothing_more,
 ) -> Booking:
     """Ask for an open slot [start, end) and set its price aside. If the mentor approves whatever fits, it is approved
-    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows. ``also`` and ``then`` join the transaction,
-    before and after.
+    at once. ``hold`` keeps the time for five minutes, unpaid: `confirm` follows. ``also`` and ``then`` join the
+    transaction, before and after.
 
     Raises what `server.booking.actions.book_in` raises.
     """

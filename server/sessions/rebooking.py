@@ -16,6 +16,7 @@ from server.base.cache import NoCache
 from server.base.db import Conn
 from server.booking import store as bookings
 from server.booking.model import Booking
+from server.conduct import store as conduct
 from server.people import actions as people
 
 OFFERED: Final = 3  # times in the mail: what fits a telephone's screen
@@ -70,7 +71,7 @@ async def times_in(conn: Conn, missed: Booking, now: datetime) -> list[Span]:
     next three weeks; none while she is not to be booked."""
     mentor = await people.profile_in(conn, missed.mentor_id)
     rules = (await availability.rules_of(conn, [missed.mentor_id])).get(missed.mentor_id)
-    if not mentor.published or rules is None:
+    if not mentor.published or rules is None or await conduct.restricted(conn, [missed.mentor_id], now):
         return []
     minutes = int((missed.end - missed.start).total_seconds()) // 60
     length = minutes if minutes in rules.lengths else None

@@ -16,6 +16,7 @@ from server.attendance import model as attendance_model
 from server.base.errors import NotFound
 from server.booking import model as booking_model
 from server.calendars import model as calendars_model
+from server.conduct import model as conduct_model
 from server.integrations.channels import Channels
 from server.journey import model as journey_model
 from server.merging import model as merging_model
@@ -60,8 +61,8 @@ def event(item: InboxItem) -> tuple[str, int, str]:
 def test_every_fact_is_in_the_table() -> None:
     """A new kind of fact has to be given its reactions, even if it has none."""
     modules = (
-        attendance_model, booking_model, calendars_model, journey_model, merging_model, payroll_model,
-        sessions_model, testimonials_model, waitlist_model,
+        attendance_model, booking_model, calendars_model, conduct_model, journey_model, merging_model,
+        payroll_model, sessions_model, testimonials_model, waitlist_model,
     )  # fmt: skip
     kinds = {
         value.KIND

@@ -49,7 +49,8 @@ async def missed(story: Story, *, by: str) -> Booking:
 
 async def letter(story: Story, role: str) -> tuple[str, str]:
     [row] = await story.ctx.pool.fetch(
-        "SELECT subject, body FROM notifications WHERE kind = 'follow_up' AND role = $1", role
+        "SELECT subject, body FROM notifications WHERE channel = 'email' AND kind = 'follow_up' AND role = $1",
+        role,
     )
     return row["subject"], row["body"]
 
@@ -134,7 +135,8 @@ async def test_each_outcome_of_a_session_is_told_once(story: Story) -> None:
         async with story.ctx.pool.acquire() as conn, conn.transaction():
             await follow_up_in(conn, story.ctx, session, outcome, 24, 6, 0)
     rows = await story.ctx.pool.fetch(
-        "SELECT role, dedup_key FROM notifications WHERE kind = 'follow_up' ORDER BY dedup_key, role"
+        "SELECT role, dedup_key FROM notifications WHERE channel = 'email' AND kind = 'follow_up'"
+        " ORDER BY dedup_key, role"
     )
     assert [(row["role"], row["dedup_key"]) for row in rows] == [
         (role, f"{session}:{outcome}")

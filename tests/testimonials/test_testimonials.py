@@ -54,7 +54,8 @@ async def held(story: Story, start: datetime = START, *, mentee_comes: bool = Tr
 async def letters(story: Story, kind: str) -> list[tuple[str, str]]:
     await drain(story.ctx)
     rows = await story.ctx.pool.fetch(
-        "SELECT role, body FROM notifications WHERE kind = $1 ORDER BY created_at, role", kind
+        "SELECT role, body FROM notifications WHERE channel = 'email' AND kind = $1 ORDER BY created_at, role",
+        kind,
     )
     return [(row["role"], row["body"]) for row in rows]
 

@@ -205,6 +205,7 @@ ROUTES = (
         body=BookingIn, reply=BookingOut, status=201, limits=_LIMITS, idempotent=True,
         refusals={
             402: ("insufficient_tokens",),
+            403: ("booking_restricted",),
             409: (_CONFLICT, "group_full", "day_full", "week_full", "month_full", "idempotency_in_progress"),
             422: ("idempotency_key_reused",),
         },
@@ -214,6 +215,7 @@ ROUTES = (
         tag=TAG, body=SeriesIn, reply=SeriesOut, status=201, limits=_LIMITS, idempotent=True,
         refusals={
             402: ("insufficient_tokens",),
+            403: ("booking_restricted",),
             409: ("series_conflict", "idempotency_in_progress"),
             422: ("idempotency_key_reused",),
         },
@@ -240,6 +242,7 @@ ROUTES = (
         "POST", "/bookings/{id}/approve", approve, access=_OWNER, summary="Approve", tag=TAG, reply=BookingOut,
         limits=_LIMITS,
         refusals={
+            403: ("booking_restricted",),
             409: (
                 _ILLEGAL, _CONFLICT, "group_full", "time_has_passed", "request_expired", "proposal_expired",
                 "session_begun",

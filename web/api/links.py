@@ -38,6 +38,7 @@ ROUTES = (
         reply=BookingOut, limits=(LimitBy(LINKS, _by_address),),
         refusals={
             402: ("insufficient_tokens",),
+            403: ("booking_restricted",),
             409: ("illegal_transition", "booking_conflict", "request_expired", "proposal_expired", "session_begun"),
             410: ("link_used", "link_expired"),
         },

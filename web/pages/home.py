@@ -72,6 +72,12 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
             "What became of each mentee's sessions, month by month.",
         ),
         ("/admin/exports", "download", "Ledger exports", "Every transfer, a file for each day."),
+        (
+            "/admin/conduct",
+            "clock",
+            "Missed sessions",
+            "Who is restricted after no-shows, and their appeals.",
+        ),
         ("/mentors", "people", "Mentors", "The directory as mentees see it."),
         ("/api/docs", "grid", "API", "The reference of the JSON API."),
         ("/design", "globe", "Design", "The living style guide of these pages."),

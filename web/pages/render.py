@@ -10,6 +10,7 @@ from aiohttp import web as http
 from jinja2 import Environment
 
 from server.base.errors import NotFound, Unauthenticated
+from server.conduct import actions as conduct
 from server.people import actions as people
 from server.people.model import User
 from web import csrf
@@ -42,6 +43,7 @@ async def reader_of(request: http.Request) -> Reader:
         user=user,
         csrf_token=await csrf.token(request) if user else "",
         demo=ctx.settings.demo,
+        restricted_until=await conduct.restricted_until(ctx, user.id) if user else None,
     )
     request[_READER] = reader
     return reader

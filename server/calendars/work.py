@@ -190,7 +190,11 @@ async def _read(ctx: Context, calendar: Calendar, connection: Connection) -> Non
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         ours = await store.refs(conn, connection.id)
     latest = {it.id: it for it in changes.busy if it.id not in ours}
-    found = [Appointment(connection.user_id, it.id, it.start, it.end, it.title) for it in latest.values()]
+    found = [
+        # PostgreSQL's text holds everything but NUL, and JSON's does hold that.
+        Appointment(connection.user_id, it.id, it.start, it.end, it.title.replace("\0", ""))
+        for it in latest.values()
+    ]
 
     async def work(conn: Conn) -> None:
         if not await store.seen(conn, connection.id, connection.cursor, changes.cursor, span_until, now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from jobs.periodic import renew_calendars
 from server.base.clock import SteppedClock
@@ -16,9 +19,16 @@ from server.base.errors import Conflict, Invalid
 from server.calendars import accounts
 from server.calendars import actions as calendars
 from server.calendars.model import POLL, ConnectionStatus, Provider
+from server.integrations.calendars import rest
 from server.integrations.calendars.carrier import GuardedResolver, ServerForbidden, checked, forbidden
 from server.integrations.calendars.dav import DavCalendar
-from server.integrations.calendars.protocol import Credentials
+from server.integrations.calendars.protocol import (
+    CalendarAway,
+    CalendarError,
+    CalendarRefused,
+    Credentials,
+    GrantRevoked,
+)
 from server.sessions import actions as sessions
 from tests.calendars.conftest import Desk
 from tests.calendars.test_contract import ENTRY, NOW, SPAN
@@ -75,7 +85,6 @@ async def test_what_takes_no_time_is_not_busy(http: aiohttp.ClientSession, accou
     account.put("no", start, start + HOUR, f"ATTENDEE;PARTSTAT=DECLINED:mailto:{account.name}")
     account.put("yes", start, start + HOUR, f"ATTENDEE;PARTSTAT=ACCEPTED:mailto:{account.name}")
     account.put("nothing", start, start)
-    account.put_lines("every-second", "DTSTART:20260303T000000Z", "DURATION:PT1S", "RRULE:FREQ=SECONDLY")
     account.put_lines("leave", "DTSTART;VALUE=DATE:20260305", "DTEND;VALUE=DATE:20260307", "SUMMARY:Leave")
     account.put_lines("floating", "DTSTART:20260309T090000", "DTEND:20260309T100000")
     found = await (await opened(http, account)).changes(None, *SPAN)
@@ -146,6 +155,72 @@ async def test_a_name_that_leads_to_this_machine_is_not_called() -> None:
         known = Credentials(url="https://localhost:1/", username="a", password="b")
         with pytest.raises(ServerForbidden, match="address_refused"):
             await DavCalendar(http, SteppedClock(NOW), known, KOLKATA, local=False).discover()
+
+
+@pytest.fixture
+async def answering(http: aiohttp.ClientSession) -> AsyncIterator[Answering]:
+    """A server that answers as it is told, and whoever speaks to it."""
+    server = Answering()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.answer)
+    async with TestServer(app) as running:
+        base = f"http://{running.host}:{running.port}"
+        known = Credentials(url=base, username="a", password="b", write_to=f"{base}/c/")
+        server.calendar = DavCalendar(http, SteppedClock(NOW), known, KOLKATA, local=True)
+        yield server
+
+
+class Answering:
+    """See `answering`."""
+
+    calendar: DavCalendar
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.status, self.headers, self.body = 200, dict[str, str](), b""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.calls += 1
+        return web.Response(status=self.status, headers=self.headers, body=self.body)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error"),
+    [
+        (302, {"Location": "http://169.254.169.254/latest/meta-data"}, ServerForbidden),
+        (307, {"Location": "file:///etc/passwd"}, ServerForbidden),
+        (301, {}, CalendarRefused),
+        (401, {}, GrantRevoked),
+        (403, {}, CalendarRefused),
+        (429, {"Retry-After": "40"}, CalendarAway),
+        (503, {}, CalendarAway),
+    ],
+)
+async def test_servers_say_no_in_many_ways(
+    answering: Answering, status: int, headers: dict[str, str], error: type[CalendarError]
+) -> None:
+    answering.status, answering.headers = status, headers
+    with pytest.raises(error) as said:
+        await answering.calendar.create(ENTRY)
+    assert answering.calls == (4 if status == 301 else 1)  # in circles
+    if status == 429:
+        assert isinstance(said.value, CalendarAway) and said.value.retry_after == timedelta(seconds=40)
+
+
+async def test_an_answer_without_end_or_sense_is_not_taken(answering: Answering) -> None:
+    answering.body, answering.headers = b"x" * (rest.MOST + 1), {"Content-Type": "text/xml"}
+    with pytest.raises(CalendarRefused, match="too long"):
+        await answering.calendar.find(ENTRY.id)
+    # A gigabyte that travels as a megabyte.
+    answering.body = gzip.compress(b" " * 100_000_000, 1)
+    answering.headers = {"Content-Encoding": "gzip", "Content-Type": "text/xml"}
+    with pytest.raises(CalendarRefused, match="too long"):
+        await answering.calendar.find(ENTRY.id)
+    entity = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]><a>&x;</a>'
+    for body in (b"<html>Sign in</html>", b"<d", b"nothing", b"", entity, b'{"value": 1}'):
+        answering.body, answering.headers = body, {"Content-Type": "text/xml"}
+        with pytest.raises((CalendarAway, CalendarRefused)):
+            await answering.calendar.changes(None, *SPAN)
 
 
 # ---------------------------------------------------------------- with bookings

@@ -180,7 +180,7 @@ async def test_a_session_lives_in_the_calendar_and_pushes_are_believed(
     [watched] = graph.subscriptions.values()
     assert watched.address == "https://visavis.test/integrations/microsoft/push"
     channel, _, token = watched.state.partition(":")
-    graph.put("dentist", noon, noon + HOUR)
+    graph.put("dentist", noon, noon + HOUR, subject="Den\0tist")
     await calendars.pushed(office.ctx, channel, token)
     assert await office.work() == 1
     with pytest.raises(Conflict):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 
 from server.base.clock import Clock
-from server.integrations.calendars.carrier import GuardedResolver
+from server.integrations.calendars.carrier import GuardedResolver, checked
 from server.integrations.calendars.dav import DavCalendar
 from server.integrations.calendars.google import GoogleCalendar, GoogleService, google_service
 from server.integrations.calendars.graph import GraphCalendar, GraphService, graph_service
@@ -57,6 +57,7 @@ class Connector:
 
     async def discover(self, url: str, username: str, password: str, write_to: str = "") -> Credentials:
         """What opens the CalDAV calendars of an account; see `DavCalendar.discover`."""
+        checked(url, local=self.local)
         known = Credentials(url=url, username=username, password=password, write_to=write_to)
         return await self._dav(known, ZoneInfo("UTC")).discover()
 

@@ -118,7 +118,7 @@ class DavCalendar:
     ) -> None:
         self._clock, self._zone, self._known, self._local = clock, zone, credentials, local
         carrier = Carrier(http, clock, credentials.username, credentials.password, local)
-        self._client = _Client(carrier, checked(credentials.url, local=local))
+        self._client = _Client(carrier, credentials.url)
 
     async def discover(self) -> Credentials:
         """The same with the account's calendars, and the one we write to: the one before, or the usual.

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from jobs.meetings import BOTH, Meeting, load_meeting
-from server.attendance.model import SessionSettled
+from server.attendance.model import ReviewUpheld, SessionSettled, VerdictAmended
+from server.attendance.verdict import OUTCOME_WORDS
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.facts import decode
@@ -91,6 +92,37 @@ async def tell_conduct(conn: Conn, ctx: Context, fact: StoredFact) -> None:
         "standing_url": f"{ctx.settings.public_url}/standing",
     }
     await meeting.tell(conn, ctx, (role,), Kind(f"conduct_{step.kind}"), f"conduct:{step.id}", values=values)
+
+
+async def tell_amended(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Both learn what the verdict was, what it is now, and why."""
+    amended = decode(VerdictAmended, fact.data)
+    meeting = await load_meeting(conn, ctx, amended.session_id)
+    values = {
+        "before_words": OUTCOME_WORDS[amended.before],
+        "outcome_words": OUTCOME_WORDS[amended.outcome],
+        "amended_reason": amended.reason,
+        "earning": amended.earning,
+        "fee": amended.fee,
+        "released": amended.released,
+        "testimonial_url": await _testimonial_url(conn, ctx, meeting)
+        if amended.outcome is Outcome.COMPLETED
+        else "",
+    }
+    await meeting.tell(
+        conn, ctx, BOTH, Kind.FOLLOW_UP, f"fact:{fact.id}", template="verdict_amended", values=values
+    )
+
+
+async def tell_upheld(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Who asked for a review learns that the verdict stands, and why."""
+    upheld = decode(ReviewUpheld, fact.data)
+    meeting = await load_meeting(conn, ctx, upheld.session_id)
+    role = "mentor" if upheld.asked_by == meeting.people["mentor"].id else "mentee"
+    await meeting.tell(
+        conn, ctx, (role,), Kind.FOLLOW_UP, f"fact:{fact.id}", template="review_upheld",
+        values={"review_note": upheld.note},
+    )  # fmt: skip
 
 
 def mentor_url(ctx: Context, meeting: Meeting) -> str:

@@ -13,9 +13,25 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from jobs import reminders
-from jobs.after import follow_up, review_no_shows, tell_conduct, tell_not_published, tell_published
+from jobs.after import (
+    follow_up,
+    review_no_shows,
+    tell_amended,
+    tell_conduct,
+    tell_not_published,
+    tell_published,
+    tell_upheld,
+)
 from jobs.meetings import BOTH, load_meeting, load_person
-from server.attendance.model import NoShowSuspected, PersonJoined, PersonLeft, SessionSettled
+from server.attendance.model import (
+    NoShowSuspected,
+    PersonJoined,
+    PersonLeft,
+    ReviewAsked,
+    ReviewUpheld,
+    SessionSettled,
+    VerdictAmended,
+)
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.facts import decode
@@ -46,6 +62,7 @@ from server.notifications.calendar import Method
 from server.notifications.model import Kind
 from server.payroll.model import PayslipIssued
 from server.people.model import Role
+from server.sessions import rooms
 from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
 from server.testimonials.model import TestimonialPublished, TestimonialRejected
 from server.waitlist import actions as waitlist
@@ -190,10 +207,18 @@ async def plan_reminders(conn: Conn, ctx: Context, fact: StoredFact) -> None:
 
 
 async def nudge_absent(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Who has not come is written to, once for each step; a mentor once for all who wait in one room."""
     suspected = decode(NoShowSuspected, fact.data)
     meeting = await load_meeting(conn, ctx, suspected.session_id)
     role = "mentor" if suspected.absent_id == meeting.people["mentor"].id else "mentee"
-    await meeting.tell(conn, ctx, (role,), Kind.NO_SHOW_NUDGE, str(suspected.session_id))
+    about = suspected.session_id
+    if role == "mentor":
+        about = (await rooms.room_in(conn, suspected.session_id)).id
+    await meeting.tell(
+        conn, ctx, (role,), Kind.NO_SHOW_NUDGE, f"{about}:{suspected.minutes}",
+        template=f"{Kind.NO_SHOW_NUDGE}_{suspected.minutes}",
+        values={"waiting": suspected.waiting_id is not None},
+    )  # fmt: skip
 
 
 async def send_payslip(conn: Conn, ctx: Context, fact: StoredFact) -> None:
@@ -272,6 +297,9 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     # The review comes first: whom it restricts is not offered another time.
     SessionSettled.KIND: (log_event, review_no_shows, follow_up),
     ConductStepTaken.KIND: (tell_conduct,),
+    VerdictAmended.KIND: (log_event, review_no_shows, tell_amended),
+    ReviewAsked.KIND: (log_event,),
+    ReviewUpheld.KIND: (log_event, tell_upheld),
     TestimonialPublished.KIND: (tell_published,),
     TestimonialRejected.KIND: (tell_not_published,),
     PayslipIssued.KIND: (send_payslip,),

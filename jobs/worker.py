@@ -18,6 +18,7 @@ from jobs.outbox import drain
 from jobs.periodic import JOBS
 from jobs.runner import Job, run_due
 from jobs.schedule import zone_of
+from jobs.watch import LOOK, Watch
 from server.base.clock import Clock, SystemClock
 from server.base.context import Context
 from server.base.db import create_pool
@@ -68,11 +69,13 @@ class Worker:
 
     def __init__(self, ctx: Context, channels: Channels, redis_url: str | None) -> None:
         self._facts, self._mails, self._calendars = Bell(), Bell(), Bell()
+        self._looks = Bell()
         self._ticks = {name: Bell() for name in JOBS}
         # Facts that this process records itself need no Redis to be noticed here.
         self._ctx = Context(ctx.pool, ctx.clock, ctx.settings, self._facts.ring)
         self._channels = channels
         self._redis_url = redis_url
+        self._watch = Watch(self._ctx)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -80,12 +83,13 @@ class Worker:
         if not self._stopping.is_set():
             log.info("worker_stopping")
             self._stopping.set()
-            for bell in (self._facts, self._mails, self._calendars, *self._ticks.values()):
+            for bell in (self._facts, self._mails, self._calendars, self._looks, *self._ticks.values()):
                 bell.ring()
 
     async def run(self) -> None:
         """Work until `stop`, then finish what is in hand within ``shutdown_seconds``; the rest is cancelled, and the
         next worker takes it over."""
+        await self._first_look()
         async with asyncio.TaskGroup() as tasks:
             doorbell = tasks.create_task(self._doorbell(), name="doorbell") if self._redis_url else None
             loops = [
@@ -94,6 +98,7 @@ class Worker:
                 tasks.create_task(
                     self._loop("calendars", self._calendars, SWEEP, self._look_at_calendars), name="calendars"
                 ),
+                tasks.create_task(self._loop("watch", self._looks, LOOK, self._look), name="watch"),
                 *(tasks.create_task(self._job_loop(job), name=f"job:{job.name}") for job in JOBS.values()),
             ]
             log.info("worker_ready", jobs=list(JOBS))
@@ -105,6 +110,16 @@ class Worker:
             if doorbell is not None:
                 doorbell.cancel()
         log.info("worker_stopped")
+
+    async def _first_look(self) -> None:
+        """Before any job runs: was everybody away, and we with them?"""
+        try:
+            await self._watch.look()
+        except Exception:
+            log.exception("worker_loop_fault", loop="watch")
+
+    async def _look(self) -> None:
+        await self._watch.look()
 
     async def _drain(self) -> None:
         drained = await drain(self._ctx)

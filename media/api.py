@@ -235,7 +235,8 @@ class PresenceSample:
     """One peer as the media saw it up to now; instants are unix seconds, durations seconds.
 
     `joined_at` is None while the peer is not present; `media_seconds` sums all its stays, `talk_seconds` counts
-    20 ms for each audio packet at or above -45 dBov (RFC 6464).
+    20 ms for each audio packet at or above -45 dBov (RFC 6464). `rtp_packets` counts what carried sound or picture, so
+    that who only listens can be told from who speaks; None where nobody has counted.
     """
 
     participant_id: str
@@ -244,6 +245,7 @@ class PresenceSample:
     last_packet_at: float | None
     media_seconds: float
     talk_seconds: float
+    rtp_packets: int | None = None
 
 
 # Upper edges of the forward-delay histogram in seconds; the last bucket is everything above.

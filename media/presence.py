@@ -27,6 +27,7 @@ def sample(peer: Peer, now: float, wall_now: float) -> PresenceSample:
         last_packet_at=wall_now - (now - peer.last_packet) if peer.last_packet else None,
         media_seconds=peer.media_seconds + max(0.0, current),
         talk_seconds=peer.talk_packets * TALK_PACKET_SECONDS,
+        rtp_packets=sum(stream.packets for stream in peer.streams.values()),
     )
 
 

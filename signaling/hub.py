@@ -96,6 +96,8 @@ class Sfu(Protocol):
 
     def peer_stats(self, room_id: str) -> Sequence[PeerStats]: ...
 
+    def faults(self) -> Sequence[str]: ...
+
 
 @dataclass(slots=True)
 class LiveRoom:
@@ -282,6 +284,15 @@ class Hub:
             return
         live.connections.pop(connection.id, None)
         self._step(session_id, rooms.vacate(live.room, connection.id))
+
+    def visitors(self) -> list[tuple[UUID, str, UUID]]:
+        """(room, connection, person) of every seat with an open socket, whatever becomes of its media."""
+        return [
+            (session_id, seat.connection, seat.user_id)
+            for session_id, live in self._live.items()
+            for seat in live.room.seats.values()
+            if seat.connection is not None
+        ]
 
     # ------------------------------------------------------------ doors beside the socket (doors.py)
 

@@ -14,10 +14,24 @@ PeerKey = tuple[str, str]  # (room id, peer id)
 
 @dataclass(slots=True)
 class Stay:
-    """A peer's present stay: since when (unix seconds), and how much it has talked (seconds)."""
+    """A peer's present stay: since when (unix seconds), and how much it has talked and sent (seconds).
+
+    ``packets``: how many with sound or picture had come at ``looked``; None where the SFU does not say.
+    """
 
     since: float
+    looked: float
+    packets: int | None
     talked: float = 0.0
+    sent: float = 0.0
+    sending: bool = False
+
+    def look(self, packets: int, at: float) -> None:
+        """A stretch between two looks counts as a whole when something came in it: heartbeats are 5 s apart."""
+        self.sending = packets > (self.packets or 0)
+        if self.sending:
+            self.sent += max(0.0, at - self.looked)
+        self.looked, self.packets = max(self.looked, at), packets
 
 
 class Observer:
@@ -29,7 +43,8 @@ class Observer:
     def __init__(self, samples: Callable[[str], Sequence[PresenceSample]]) -> None:
         self._samples = samples
         self._stays: dict[PeerKey, Stay] = {}
-        self._before: dict[PeerKey, tuple[float, float]] = {}  # media and talk of the stays that are over
+        # Media and talk (seconds) and packets of the stays that are over.
+        self._before: dict[PeerKey, tuple[float, float, int | None]] = {}
 
     def see(self, event: PeerJoined | PeerLeft | PeerClosed) -> Sighting | None:
         """What attendance should note of ``event``."""
@@ -37,20 +52,31 @@ class Observer:
         session_id, user_id = UUID(event.room_id), UUID(event.participant_id)
         match event:
             case PeerJoined(at=at):
-                self._stays[key] = Stay(at)
+                self._stays[key] = Stay(at, at, self._before.get(key, (0.0, 0.0, None))[2])
                 return Came(session_id, user_id, event.peer_id, instant_of(at))
             case PeerLeft(at=at, reason=reason):
                 stay = self._stays.get(key)
                 for sample in self._samples(event.room_id):
                     if sample.peer_id == event.peer_id and stay is not None:
-                        stay.talked = max(stay.talked, self._beat(event.room_id, sample, at).talk_seconds)
-                        self._before[key] = (sample.media_seconds, sample.talk_seconds)
+                        stay.talked = max(
+                            stay.talked, self._beat(event.room_id, sample, at, stay).talk_seconds
+                        )
+                        self._before[key] = (sample.media_seconds, sample.talk_seconds, sample.rtp_packets)
                 self._stays.pop(key, None)
                 last = None
                 if stay is not None:
                     length = max(0.0, at - stay.since)
+                    sent = length
+                    if (
+                        stay.packets is not None
+                    ):  # of a peer that is gone already the last stretch is like the one before
+                        sent = stay.sent + (max(0.0, at - stay.looked) if stay.sending else 0.0)
                     last = Heartbeat(
-                        session_id, event.peer_id, instant_of(at), length, min(stay.talked, length)
+                        session_id,
+                        event.peer_id,
+                        instant_of(at),
+                        min(sent, length),
+                        min(stay.talked, length),
                     )
                 return Went(session_id, user_id, event.peer_id, instant_of(at), reason.value, last)
             case PeerClosed():
@@ -65,17 +91,21 @@ class Observer:
             for sample in self._samples(room_id):
                 stay = self._stays.get((room_id, sample.peer_id))
                 if stay is not None and sample.last_packet_at is not None:
-                    beat = self._beat(room_id, sample, sample.last_packet_at)
+                    beat = self._beat(room_id, sample, sample.last_packet_at, stay)
                     stay.talked = beat.talk_seconds
                     found.append(beat)
         return found
 
-    def _beat(self, room_id: str, sample: PresenceSample, at: float) -> Heartbeat:
-        media, talk = self._before.get((room_id, sample.peer_id), (0.0, 0.0))
+    def _beat(self, room_id: str, sample: PresenceSample, at: float, stay: Stay) -> Heartbeat:
+        media, talk, _ = self._before.get((room_id, sample.peer_id), (0.0, 0.0, None))
+        seconds = max(0.0, sample.media_seconds - media)
+        if sample.rtp_packets is not None:
+            stay.look(sample.rtp_packets, at)
+            seconds = min(seconds, stay.sent)
         return Heartbeat(
             UUID(room_id),
             sample.peer_id,
             instant_of(at),
-            max(0.0, sample.media_seconds - media),
+            seconds,
             max(0.0, sample.talk_seconds - talk),
         )

@@ -16,6 +16,7 @@ from signaling.doors import Doors
 from signaling.endpoint import Endpoint
 from signaling.hub import Hub, Sfu
 from signaling.presence import Attendance
+from signaling.pulse import Pulse
 from signaling.whip import Whip
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Signaling:
     hub: Hub
     endpoint: Endpoint
     counters: Counters
+    pulse: Pulse
 
 
 SIGNALING: http.AppKey[Signaling] = http.AppKey("signaling", Signaling)
@@ -61,7 +63,8 @@ def setup(
     """
     counters = Counters()
     hub = Hub(ctx, media, counters, attendance)
-    signaling = Signaling(hub, Endpoint(ctx, hub, counters), counters)
+    pulse = Pulse(ctx, media.faults, hub.visitors)
+    signaling = Signaling(hub, Endpoint(ctx, hub, counters), counters, pulse)
     whip = Whip(ctx, Doors(hub, media), counters)
 
     def on_media_event(event: MediaEvent) -> None:
@@ -94,11 +97,13 @@ async def _tasks(app: http.Application) -> AsyncIterator[None]:
     tasks = {
         asyncio.create_task(_keep_going("presence", signaling.hub.sink.run), name="presence"),
         asyncio.create_task(_keep_going("rooms", signaling.hub.run), name="rooms"),
+        asyncio.create_task(_keep_going("pulse", signaling.pulse.run), name="pulse"),
     }
     try:
         yield
         # Goodbyes at the very end (the SFU stopping) are sightings too.
         await signaling.hub.sink.flush(DRAIN_SECONDS)
+        await signaling.pulse.end()
     finally:
         while tasks:
             # A database driver may swallow a cancellation that meets the end of a query; then the next one counts.
@@ -108,7 +113,7 @@ async def _tasks(app: http.Application) -> AsyncIterator[None]:
 
 
 async def _keep_going(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Neither task may end before its application: a bug in one round is logged, and the next round comes."""
+    """No task may end before its application: a bug in one round is logged, and the next round comes."""
     while True:
         try:
             await work()

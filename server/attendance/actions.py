@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from server.attendance import model, store
+from server.attendance import ladder, model, store
+from server.attendance.evidence import evidence_in
 from server.attendance.model import (
     ORPHAN_AFTER,
     SERVER_LOST,
     NoShowSuspected,
+    Nudge,
     PersonAttendance,
     PersonJoined,
     PersonLeft,
-    Presence,
     SessionSettled,
 )
 from server.base.context import Context
@@ -93,6 +94,7 @@ async def close_orphans(ctx: Context) -> int:
 async def settle(ctx: Context, session_id: UUID) -> Outcome | None:
     """Give the session its verdict and move the money accordingly, in one transaction.
 
+    The decision is the first step of the session's verdict, with all that was known (`evidence`).
     Returns the outcome, also when it was settled before; None when it is too early: before the end, or while somebody
     is still in the room and may yet be met there (until the room closes).
     Raises ``NotFound("session_not_found")``.
@@ -107,19 +109,13 @@ async def settle(ctx: Context, session_id: UUID) -> Outcome | None:
             return Outcome(session.outcome), False
         if now < session.ends_at:
             return None, False
-        # Others may be in the room, too, whose sessions meet there: this one is between these two.
-        seen = await store.of_session(conn, session_id)
-        presences = [p for p in seen if p.user_id in (session.mentor_id, session.mentee_id)]
-        mentor = [p.interval for p in presences if p.user_id == session.mentor_id]
-        mentee = [p.interval for p in presences if p.user_id == session.mentee_id]
-        outcome = model.decide(session.starts_at, session.ends_at, mentor, mentee)
-        if (
-            outcome is not Outcome.COMPLETED
-            and now < session.ends_at + JOIN_CLOSES
-            and _in_room(presences, now)
-        ):
+        known = await evidence_in(conn, session, now)
+        outcome = known.decide()
+        somebody_here = known.mentor.here(now) or known.mentee.here(now)
+        if outcome is not Outcome.COMPLETED and now < session.ends_at + JOIN_CLOSES and somebody_here:
             return None, False
         await store.save_verdict(conn, session_id, outcome, now)
+        await store.add_verdict(conn, session_id, outcome, None, known.why(outcome), known.inputs(), now)
         held = await bookings.mark_held_in(conn, session_id, now)
         money = await _move_money(conn, ctx, held, outcome, now)
         await record(conn, SessionSettled(session_id, now, held.mentor_id, held.mentee_id, outcome, *money))
@@ -138,7 +134,7 @@ async def _move_money(
     """(earning, fee, released) of the price: who came, and kept the time free for it, is paid."""
     match outcome:
         case Outcome.COMPLETED | Outcome.MENTEE_NO_SHOW:
-            owed = booking.price_tokens if outcome is Outcome.COMPLETED else booking.no_show_fee
+            owed = owed_for(booking, outcome)
             parts = await ledger.settle_in(
                 conn,
                 session_id=booking.session_id,
@@ -149,10 +145,19 @@ async def _move_money(
                 now=now,
             )
             return parts.earning, parts.fee, await _give_back(conn, booking, booking.price_tokens - owed, now)
-        case Outcome.MENTOR_NO_SHOW | Outcome.BOTH_ABSENT:
+        case Outcome.MENTOR_NO_SHOW | Outcome.BOTH_ABSENT | Outcome.CANCELLED:
             return 0, 0, await _give_back(conn, booking, booking.price_tokens, now)
-        case Outcome.CANCELLED:
-            raise ValueError("cancelling a session settles it elsewhere")
+
+
+def owed_for(booking: Booking, outcome: Outcome) -> int:
+    """What the mentee pays, in tokens; what is ``cancelled`` here is so for our outage."""
+    match outcome:
+        case Outcome.COMPLETED:
+            return booking.price_tokens
+        case Outcome.MENTEE_NO_SHOW:
+            return booking.no_show_fee
+        case _:
+            return 0
 
 
 async def _give_back(conn: Conn, booking: Booking, amount: int, now: datetime) -> int:
@@ -160,10 +165,6 @@ async def _give_back(conn: Conn, booking: Booking, amount: int, now: datetime) -
         conn, session_id=booking.session_id, mentee_id=booking.mentee_id, amount=amount, now=now
     )
     return amount
-
-
-def _in_room(presences: Sequence[Presence], now: datetime) -> bool:
-    return any(p.left_at is None and p.last_seen_at > now - ORPHAN_AFTER for p in presences)
 
 
 async def settle_due(ctx: Context) -> int:
@@ -186,39 +187,52 @@ async def settle_due(ctx: Context) -> int:
 
 
 async def suspect_no_shows(ctx: Context) -> int:
-    """Record, once per session, that it runs past the grace with one side in the room and the other never there.
-
-    In the room means an interval that is not closed; those of dead processes are closed by `close_orphans`.
-    """
+    """Take the steps of the ladder that are due: who has not come 3 and 10 minutes after the start is written to, each
+    step of each person once (`ladder.due`). Returns how many were taken."""
     now = ctx.clock.now()
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        running = await store.running_since(conn, now, model.GRACE)
+        running = await store.running(conn, now, timedelta(minutes=ladder.FIRST))
     count = 0
     for session in running:
 
-        async def work(conn: Conn, session_id: UUID = session.id) -> bool:
+        async def work(conn: Conn, session_id: UUID = session.id) -> int:
             locked = await store.lock_session(conn, session_id)
             if locked is None or locked.status != "scheduled":
-                return False
-            presences = await store.of_session(conn, session_id)
-            inside = [p for p in presences if p.left_at is None or p.left_at > locked.starts_at]
-            here = {p.user_id for p in inside if p.left_at is None}
-            came = {p.user_id for p in inside}
-            for waiting, absent in (
-                (locked.mentor_id, locked.mentee_id),
-                (locked.mentee_id, locked.mentor_id),
-            ):
-                if waiting in here and absent not in came:
-                    if await store.fact_known(conn, NoShowSuspected.KIND, session_id):
-                        return False
-                    await record(conn, NoShowSuspected(session_id, now, absent, waiting))
-                    return True
-            return False
+                return 0
+            known = await evidence_in(conn, locked, now)
+            sides = {side.role: side for side in (known.mentor, known.mentee)}
+            done = {
+                ("mentor" if nudge.user_id == locked.mentor_id else "mentee", nudge.minutes)
+                for nudge in await store.nudges(conn, [session_id])
+            }
+            steps = ladder.due(
+                locked.starts_at,
+                locked.ends_at,
+                now,
+                {role: side.present for role, side in sides.items()},
+                [role for role, side in sides.items() if side.here()],
+                known.away,
+                done,
+            )
+            for step in steps:
+                absent = sides[step.role].user_id
+                waiting = {locked.mentor_id, locked.mentee_id} - {absent} if step.waiting else set()
+                await record(
+                    conn, NoShowSuspected(session_id, now, absent, next(iter(waiting), None), step.minutes)
+                )
+            return len(steps)
 
         count += await in_transaction(ctx.pool, work)
     if count:
         ctx.wake()
     return count
+
+
+async def nudges(ctx: Context, session_ids: Sequence[UUID]) -> list[Nudge]:
+    """Who was written to because these sessions began without them; of several letters the last."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        found = await store.nudges(conn, session_ids)
+    return list({nudge.user_id: nudge for nudge in found}.values())
 
 
 async def of_session(ctx: Context, principal: Principal, session_id: UUID) -> tuple[PersonAttendance, ...]:

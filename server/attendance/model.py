@@ -1,136 +1,20 @@
-"""Presence intervals, the verdict of a session, and the facts of both; pure."""
+"""Presence as it is stored and shown, and the facts of attendance; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar, NamedTuple
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
-from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
+from server.attendance.intervals import Interval, total, union
+from server.sessions.model import Outcome
 
-GRACE = timedelta(minutes=10)  # how long after the start a person may come and still have been there
-ENOUGH = timedelta(
-    seconds=120
-)  # presence that proves a meeting: shorter than any session, longer than a mistake
-ENOUGH_SHARE = 20  # of a short session, one twentieth (5 %) proves as much
 # Heartbeats come every 5 s while the SFU sees a peer; six missed ones: the process that held the interval is gone.
 ORPHAN_AFTER = timedelta(seconds=30)
 SERVER_LOST = "server_lost"  # why such an interval ended
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Interval:
-    """A stretch of presence, ``start`` <= ``end``, both ends included."""
-
-    start: datetime
-    end: datetime
-
-    @property
-    def length(self) -> timedelta:
-        return self.end - self.start
-
-
-def union(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
-    """The same instants as disjoint intervals in order: a second tab or a quick reload adds nobody."""
-    merged: list[Interval] = []
-    for interval in sorted(intervals):
-        if merged and interval.start <= merged[-1].end:
-            if interval.end > merged[-1].end:
-                merged[-1] = Interval(merged[-1].start, interval.end)
-        else:
-            merged.append(interval)
-    return tuple(merged)
-
-
-def clip(intervals: Iterable[Interval], start: datetime, end: datetime) -> tuple[Interval, ...]:
-    """The parts inside [start, end]; what only touches a border from outside is dropped."""
-    parts = (
-        Interval(max(i.start, start), min(i.end, end)) for i in intervals if i.start < end and i.end > start
-    )
-    return tuple(part for part in parts if part.start <= part.end)
-
-
-def intersection(some: Iterable[Interval], others: Iterable[Interval]) -> tuple[Interval, ...]:
-    """The stretches that lie in both."""
-    ours, theirs = union(some), union(others)
-    common: list[Interval] = []
-    i = j = 0
-    while i < len(ours) and j < len(theirs):
-        start, end = max(ours[i].start, theirs[j].start), min(ours[i].end, theirs[j].end)
-        if start < end:
-            common.append(Interval(start, end))
-        if ours[i].end < theirs[j].end:
-            i += 1
-        else:
-            j += 1
-    return tuple(common)
-
-
-def total(intervals: Iterable[Interval]) -> timedelta:
-    """The length of the union."""
-    return sum((i.length for i in union(intervals)), timedelta())
-
-
-def minimum_presence(start: datetime, end: datetime) -> timedelta:
-    """The presence that counts as having been there: 120 s, or 5 % of a session shorter than 40 minutes."""
-    return min(ENOUGH, (end - start) / ENOUGH_SHARE)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Stay:
-    """How one person held out, best first by field order; more presence never makes any field smaller."""
-
-    waited: bool  # there when the grace ended
-    last_seen: datetime
-    promptness: timedelta  # minus the delay of the arrival
-    present: timedelta
-
-
-def _stay(start: datetime, end: datetime, presence: Sequence[Interval]) -> _Stay | None:
-    """None when the person did not show up: too late, or too briefly."""
-    inside = union(clip(presence, start, end))
-    present = total(inside)
-    if not inside or inside[0].start > start + GRACE or present < minimum_presence(start, end):
-        return None
-    deadline = min(start + GRACE, end)
-    waited = any(i.start <= deadline <= i.end for i in inside)
-    return _Stay(waited, inside[-1].end, start - inside[0].start, present)
-
-
-def together(
-    start: datetime, end: datetime, mentor: Sequence[Interval], mentee: Sequence[Interval]
-) -> timedelta:
-    """How long both were there at once, from the opening of the room to its closing."""
-    return total(clip(intersection(mentor, mentee), start - JOIN_OPENS, end + JOIN_CLOSES))
-
-
-def decide(start: datetime, end: datetime, mentor: Sequence[Interval], mentee: Sequence[Interval]) -> Outcome:
-    """The verdict on a session scheduled for [start, end), from what the SFU saw of either person.
-
-    - They met for the minimum presence, also a little before or after the scheduled time: ``completed``.
-    - Otherwise a person showed up who came within the grace and stayed, inside the scheduled time, for the minimum
-      presence. One showed up and the other did not: the other is the no-show. Neither: ``both_absent``.
-    - Both showed up and yet missed each other: the one who was gone when the grace ended is the no-show; if that does
-      not tell, whoever left first, then who came later, then who stayed less. Nothing tells: ``both_absent``, and
-      the money goes back.
-    """
-    if together(start, end, mentor, mentee) >= minimum_presence(start, end):
-        return Outcome.COMPLETED
-    match _stay(start, end, mentor), _stay(start, end, mentee):
-        case None, None:
-            return Outcome.BOTH_ABSENT
-        case _, None:
-            return Outcome.MENTEE_NO_SHOW
-        case None, _:
-            return Outcome.MENTOR_NO_SHOW
-        case mentors, mentees:
-            if mentors == mentees:
-                return Outcome.BOTH_ABSENT
-            # mypy cannot see that both are there
-            assert mentors is not None and mentees is not None  # noqa: S101
-            return Outcome.MENTEE_NO_SHOW if mentors > mentees else Outcome.MENTOR_NO_SHOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +114,119 @@ class SessionSettled:
 
 @dataclass(frozen=True, slots=True)
 class NoShowSuspected:
-    """The session runs, the grace is over, and one side waits alone for ``absent_id``."""
+    """The session has run for ``minutes`` and ``absent_id`` has not come: a step of the ladder. ``waiting_id``: who is
+    in the room meanwhile, if anybody is."""
 
     KIND: ClassVar[str] = "no_show_suspected"
     session_id: UUID
     at: datetime
     absent_id: UUID
-    waiting_id: UUID
+    waiting_id: UUID | None
+    minutes: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictAmended:
+    """An administrator has decided otherwise; the money as it stands now, in tokens."""
+
+    KIND: ClassVar[str] = "verdict_amended"
+    session_id: UUID
+    at: datetime
+    mentor_id: UUID
+    mentee_id: UUID
+    admin_id: UUID
+    seq: int
+    before: Outcome
+    outcome: Outcome
+    reason: str
+    earning: int
+    fee: int
+    released: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewAsked:
+    """One of the two thinks that the verdict is wrong."""
+
+    KIND: ClassVar[str] = "review_asked"
+    session_id: UUID
+    at: datetime
+    review_id: UUID
+    asked_by: UUID
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewUpheld:
+    """An administrator has looked again, and the verdict stands."""
+
+    KIND: ClassVar[str] = "review_upheld"
+    session_id: UUID
+    at: datetime
+    review_id: UUID
+    asked_by: UUID
+    admin_id: UUID
+    note: str
+
+
+class Cause(StrEnum):
+    """Why nobody could be in a room, though it should have been open."""
+
+    SERVER_GAP = "server_gap"  # no server process was there, or none that reached the database
+    SERVER_LOST = "server_lost"  # one of several processes died, and its rooms with it
+    MEDIA_DOWN = "media_down"  # the process was there, its media port was not
+    DECLARED = "declared"  # an administrator says so: a network, a provider
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """``ended_at`` is None while it goes on."""
+
+    id: UUID
+    began_at: datetime
+    ended_at: datetime | None
+    cause: Cause
+    note: str
+    recorded_at: datetime
+
+    def interval(self, now: datetime) -> Interval:
+        return Interval(self.began_at, max(self.began_at, self.ended_at or now))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One step of a session's verdict; ``seq`` counts from 1, the highest stands. ``admin_id`` None: the system's."""
+
+    session_id: UUID
+    seq: int
+    outcome: Outcome
+    admin_id: UUID | None
+    reason: str
+    inputs: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A request to look at a verdict again; ``answer`` is ``amended`` or ``upheld``, None while it waits."""
+
+    id: UUID
+    session_id: UUID
+    asked_by: UUID
+    reason: str
+    asked_at: datetime
+    answer: str | None
+    answer_note: str | None
+    answered_at: datetime | None
+
+
+REVIEW_FOR = timedelta(days=7)  # after the verdict
+REVIEW_REASON_MOST = 1000  # characters
+
+
+class Nudge(NamedTuple):
+    """Somebody was written to because a session has begun without them."""
+
+    user_id: UUID
+    minutes: int
+    at: datetime

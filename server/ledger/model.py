@@ -31,6 +31,7 @@ class TransferKind(StrEnum):
     EARNING = "earning"  # held(mentee) -> earnings(mentor)
     FEE = "fee"  # held(mentee) -> fees
     PAYOUT = "payout"  # earnings(mentor) -> payouts
+    REVERSAL = "reversal"  # earnings(mentor) or fees -> wallet(mentee): a verdict was amended
 
 
 @dataclass(frozen=True, slots=True)

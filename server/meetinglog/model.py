@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from server.attendance.model import NoShowSuspected, PersonJoined, PersonLeft, SessionSettled
+from server.attendance.model import (
+    NoShowSuspected,
+    PersonJoined,
+    PersonLeft,
+    ReviewAsked,
+    ReviewUpheld,
+    SessionSettled,
+    VerdictAmended,
+)
 from server.base.store import StoredFact
 from server.merging.model import SessionsMerged, SessionsUnmerged
 
@@ -50,6 +58,11 @@ TOLD: Final[Mapping[str, tuple[_Told, ...]]] = {
     ),
     SessionsUnmerged.KIND: (_Told("unmerged", "unmerged_by", ("room_id", "merge_id", "reason", "start")),),
     SessionSettled.KIND: (_Told("verdict", None, ("outcome", "earning", "fee", "released")),),
+    ReviewAsked.KIND: (_Told("review_asked", "asked_by", ("reason",)),),
+    ReviewUpheld.KIND: (_Told("review_upheld", "admin_id", ("note",)),),
+    VerdictAmended.KIND: (
+        _Told("amended", "admin_id", ("before", "outcome", "reason", "earning", "fee", "released")),
+    ),
 }
 
 
@@ -69,6 +82,7 @@ def events_of(fact: StoredFact) -> list[Event]:
             detail={name: fact.data[name] for name in told.keep},
         )
         for part, told in enumerate(TOLD[fact.kind])
+        if told.user is None or fact.data[told.user] is not None  # nobody may be waiting
     ]
 
 
@@ -151,5 +165,12 @@ def words_of(event: Event, name: Namer) -> str:
             return f"by {who} from the room of {detail.get('room_id', '')}: {detail.get('reason', '')}"
         case "verdict":
             return str(detail.get("outcome", "")).replace("_", " ")
+        case "amended":
+            outcome = str(detail.get("outcome", "")).replace("_", " ")
+            return f"to {outcome} by {who}: {detail.get('reason', '')}"
+        case "review_asked":
+            return f"by {who}: {detail.get('reason', '')}"
+        case "review_upheld":
+            return f"by {who}: {detail.get('note', '')}"
         case _:
             return who

@@ -117,6 +117,12 @@ async def hand_over(conn: Conn, room_id: UUID, heir: UUID, leaver: UUID) -> None
         "UPDATE presence_intervals SET session_id = $2 WHERE session_id = $1 AND user_id <> $3",
         room_id, heir, leaver,
     )  # fmt: skip
+    await conn.execute(
+        "UPDATE room_visits SET session_id = $2 WHERE session_id = $1 AND user_id <> $3",
+        room_id,
+        heir,
+        leaver,
+    )
 
 
 async def people_of_booking(conn: Conn, booking_id: UUID) -> tuple[UUID, UUID] | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.attendance import store as attendance
-from server.attendance.model import NoShowSuspected, SessionSettled
+from server.attendance.model import NoShowSuspected, ReviewAsked, ReviewUpheld, SessionSettled, VerdictAmended
 from server.base import store as outbox
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT
@@ -23,7 +23,16 @@ from server.booking.model import (
 from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications.model import EMAIL, Kind
 from server.trace import store
-from server.trace.model import FACTS, TRANSFERS, Line, People, in_order, instant, presence_lines
+from server.trace.model import (
+    FACTS,
+    TRANSFERS,
+    Line,
+    People,
+    in_order,
+    instant,
+    outage_lines,
+    presence_lines,
+)
 from server.trace.store import Mailed
 
 LATE = frozenset(
@@ -45,7 +54,10 @@ async def story(ctx: Context, session_id: UUID) -> list[Line]:
         mailed = await store.notifications(conn, session_id)
         presences = await attendance.of_session(conn, session_id)
         paid = await store.payslip_lines(conn, session_id)
-    lines = [Line(f.at, FACTS[f.kind], _of_fact(f, people)) for f in facts if f.kind in FACTS]
+        span = await store.span(conn, session_id)
+        outages = [] if span is None else await attendance.outages_between(conn, *span)
+    lines = outage_lines(outages)
+    lines += [Line(f.at, FACTS[f.kind], _of_fact(f, people)) for f in facts if f.kind in FACTS]
     lines += [Line(m.at, TRANSFERS[m.kind], f"{m.amount} tokens") for m in moved if m.kind in TRANSFERS]
     lines += [_of_mail(m) for m in mailed]
     lines += presence_lines(people, presences)
@@ -77,10 +89,20 @@ def _of_fact(fact: StoredFact, people: People) -> str:
         case BookingCancelled.KIND:
             return f"by {people.name(data['cancelled_by'])}: {data['reason']}"
         case NoShowSuspected.KIND:
-            return f"{people.name(data['absent_id'])}, while {people.name(data['waiting_id'])} waits"
+            waits = f", while {people.name(data['waiting_id'])} waits" if data["waiting_id"] else ""
+            return f"{people.name(data['absent_id'])} after {data.get('minutes', 10)} minutes{waits}"
         case SessionSettled.KIND:
             money = f"earning {data['earning']}, fee {data['fee']}, released {data['released']}"
             return f"{data['outcome']} ({money})"
+        case VerdictAmended.KIND:
+            money = f"earning {data['earning']}, fee {data['fee']}, released {data['released']}"
+            return (
+                f"from {data['before']} to {data['outcome']} by an administrator: {data['reason']} ({money})"
+            )
+        case ReviewAsked.KIND:
+            return f"asked for by {people.name(data['asked_by'])}: {data['reason']}"
+        case ReviewUpheld.KIND:
+            return f"by an administrator: {data['note']}"
         case _:
             return ""
 

@@ -8,7 +8,16 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from server.attendance.model import NoShowSuspected, Presence, SessionSettled, attendance_of
+from server.attendance.model import (
+    NoShowSuspected,
+    Outage,
+    Presence,
+    ReviewAsked,
+    ReviewUpheld,
+    SessionSettled,
+    VerdictAmended,
+    attendance_of,
+)
 from server.booking.model import (
     BookingApproved,
     BookingCancelled,
@@ -23,7 +32,8 @@ from server.merging.model import SessionsMerged, SessionsUnmerged
 # What can be told, in the order of a story whose lines share an instant.
 ORDER: Final = (
     "booked", "held", "rescheduled", "merged", "unmerged", "asked", "approved", "rejected", "cancelled",
-    "mailed", "reminded", "told", "joined", "missed", "left", "settled", "accrued", "fee", "released", "paid",
+    "mailed", "reminded", "told", "outage", "joined", "missed", "left", "settled", "review", "amended", "upheld",
+    "reversed", "accrued", "fee", "released", "paid",
 )  # fmt: skip
 
 FACTS: Final = {
@@ -37,12 +47,16 @@ FACTS: Final = {
     BookingCancelled.KIND: "cancelled",
     NoShowSuspected.KIND: "missed",
     SessionSettled.KIND: "settled",
+    ReviewAsked.KIND: "review",
+    VerdictAmended.KIND: "amended",
+    ReviewUpheld.KIND: "upheld",
 }
 TRANSFERS: Final[Mapping[str, str]] = {
     TransferKind.HOLD: "held",
     TransferKind.RELEASE: "released",
     TransferKind.EARNING: "accrued",
     TransferKind.FEE: "fee",
+    TransferKind.REVERSAL: "reversed",
 }
 
 
@@ -95,6 +109,16 @@ def presence_lines(people: People, presences: Sequence[Presence]) -> list[Line]:
                 reasons = sorted({p.left_reason or "" for p in own if p.left_at == interval.end})
                 detail = f"{people.name(user_id)} after {seconds:.0f} s: {', '.join(reasons)}"
                 lines.append(Line(interval.end, "left", detail))
+    return lines
+
+
+def outage_lines(outages: Sequence[Outage]) -> list[Line]:
+    """When we were away ourselves, around the session."""
+    lines = []
+    for outage in outages:
+        until = instant(outage.ended_at) if outage.ended_at else "now"
+        detail = f"{outage.cause.value} until {until}" + (f": {outage.note}" if outage.note else "")
+        lines.append(Line(outage.began_at, "outage", detail))
     return lines
 
 

@@ -73,3 +73,9 @@ async def payslip_lines(conn: Conn, session_id: UUID) -> list[Paid]:
         session_id,
     )
     return [Paid(**row) for row in rows]
+
+
+async def span(conn: Conn, session_id: UUID) -> tuple[datetime, datetime] | None:
+    """When the session was to take place."""
+    row = await conn.fetchrow("SELECT starts_at, ends_at FROM sessions WHERE id = $1", session_id)
+    return None if row is None else (row["starts_at"], row["ends_at"])

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from server.attendance import actions as attendance
+from server.attendance import outages, store
+from server.attendance.evidence import evidence_in
 from server.attendance.model import ORPHAN_AFTER
 from server.base.clock import SteppedClock
 from server.base.db import Pool
@@ -184,25 +186,152 @@ async def test_one_broken_session_does_not_keep_the_others_from_their_verdict(st
     assert (await sessions.get(story.ctx, principal(story.mentor), broken.session_id)).outcome is None
 
 
-async def test_an_absence_is_suspected_once_and_only_after_the_grace(story: Story) -> None:
-    session = (await story.session(START)).session_id
-    await story.present(session, story.mentor, at(-3), None)
-    story.clock.set(at(9.9))
-    assert await attendance.suspect_no_shows(story.ctx) == 0
-    story.clock.set(at(10))
-    assert await attendance.suspect_no_shows(story.ctx) == 1
-    assert await attendance.suspect_no_shows(story.ctx) == 0
+async def nudged(story: Story, session: object) -> list[tuple[str, int, bool]]:
+    """(who is missing, minutes, whether somebody waits) of every step that was taken, in order."""
     async with story.ctx.pool.acquire() as conn:
-        [fact] = [f for f in await facts_of(conn, session) if f.kind == "no_show_suspected"]
-    assert fact.data["absent_id"] == str(story.mentee.id)
+        taken = [f.data for f in await facts_of(conn, session) if f.kind == "no_show_suspected"]  # type: ignore[arg-type]
+    roles = {str(story.mentor.id): "mentor", str(story.mentee.id): "mentee"}
+    return [(roles[d["absent_id"]], d["minutes"], d["waiting_id"] is not None) for d in taken]
 
 
-async def test_nobody_is_suspected_when_both_came_or_nobody_waits(story: Story) -> None:
-    both, none = (await story.session(START)).session_id, (await story.session(END)).session_id
+@pytest.mark.parametrize("absent", ["mentor", "mentee"])
+async def test_who_is_missing_is_written_to_after_3_and_after_10_minutes_once_each(
+    story: Story, absent: str
+) -> None:
+    session = (await story.session(START)).session_id
+    await story.present(session, story.mentee if absent == "mentor" else story.mentor, at(-3), None)
+    for minutes, new in ((2.9, 0), (3, 1), (3, 0), (9.9, 0), (10, 1), (10, 0), (30, 0), (59, 0)):
+        story.clock.set(at(minutes))
+        assert await attendance.suspect_no_shows(story.ctx) == new, minutes
+    assert await nudged(story, session) == [(absent, 3, True), (absent, 10, True)]
+
+
+async def test_twenty_sweeps_at_once_take_a_step_once(story: Story) -> None:
+    session = (await story.session(START)).session_id
+    await story.present(session, story.mentor, at(0), None)
+    story.clock.set(at(4))
+    counts = await asyncio.gather(*(attendance.suspect_no_shows(story.ctx) for _ in range(20)))
+    assert sum(counts) == len(await nudged(story, session)) == 1
+
+
+async def test_a_sweep_that_comes_late_takes_the_last_step_only(story: Story) -> None:
+    session = (await story.session(START)).session_id
+    await story.present(session, story.mentor, at(0), None)
+    for minutes in (25, 26):
+        story.clock.set(at(minutes))
+        await attendance.suspect_no_shows(story.ctx)
+    assert await nudged(story, session) == [("mentee", 10, True)]
+
+
+async def test_nobody_there_is_one_letter_to_each(story: Story) -> None:
+    session = (await story.session(START)).session_id
+    for minutes in (2, 3, 4, 11, 40, 61):
+        story.clock.set(at(minutes))
+        await attendance.suspect_no_shows(story.ctx)
+    assert sorted(await nudged(story, session)) == [("mentee", 3, False), ("mentor", 3, False)]
+
+
+async def test_who_arrives_ends_the_ladder(story: Story) -> None:
+    both, met = (await story.session(START)).session_id, (await story.session(END)).session_id
     await story.present(both, story.mentor, at(0), None)
-    await story.present(both, story.mentee, at(2), at(5))
-    story.clock.set(at(30))
+    story.clock.set(at(3))
+    assert await attendance.suspect_no_shows(story.ctx) == 1
+    await story.present(both, story.mentee, at(5), at(6))  # came, and went again
+    story.clock.set(at(15))
     assert await attendance.suspect_no_shows(story.ctx) == 0
-    await story.present(none, story.mentee, at(60), at(63))
+    await story.present(met, story.mentee, at(60), at(61))  # has come; the other one has not
+    story.clock.set(at(75))
+    assert await attendance.suspect_no_shows(story.ctx) == 1
+    assert await nudged(story, met) == [("mentor", 3, False)]
+
+
+async def test_an_open_page_is_no_arrival_and_is_noted(story: Story) -> None:
+    session = (await story.session(START)).session_id
+    await story.present(session, story.mentor, at(0), at(60))
+    for minutes in (1, 8):
+        story.clock.set(at(minutes))
+        await outages.note_visits(story.ctx, [(session, "tab", story.mentee.id)])
+    assert await attendance.suspect_no_shows(story.ctx) == 1
     story.clock.set(at(80))
+    assert await attendance.settle(story.ctx, session) is Outcome.MENTEE_NO_SHOW
+    async with story.ctx.pool.acquire() as conn:
+        [verdict] = await store.verdicts(conn, session)
+    assert verdict.inputs["mentee"]["finding"] == "waiting_only"
+    assert verdict.inputs["mentee"]["waiting"] == [
+        {"from": "2026-03-03T10:01:00Z", "to": "2026-03-03T10:08:00Z"}
+    ]
+    assert "never got a connection" in verdict.reason
+
+
+async def test_an_outage_pauses_the_ladder_and_is_left_out_of_the_verdict(story: Story) -> None:
+    """Nothing from minute 2 to minute 20: the mentee may come until minute 31, and he does, in time."""
+    session = (await story.session(START)).session_id
+    server = new_id()
+    story.clock.set(at(-1))
+    await outages.begin(story.ctx, server)
+    await story.present(session, story.mentor, at(0), at(2), peer="before")
+    story.clock.set(at(2))
+    await outages.beat(story.ctx, server, timedelta(seconds=5))
+    for minutes in (3, 12, 19):
+        story.clock.set(at(minutes))
+        await outages.gone_since(story.ctx, at(2))  # a worker says so, again and again
+        assert await attendance.suspect_no_shows(story.ctx) == 0
+    story.clock.set(at(20))
+    assert await outages.begin(story.ctx, new_id())
+    await story.present(session, story.mentor, at(20.5), at(60), peer="after")
+    story.clock.set(at(20.9))
     assert await attendance.suspect_no_shows(story.ctx) == 0
+    story.clock.set(at(22))  # two minutes before, one since everybody could be back
+    assert await attendance.suspect_no_shows(story.ctx) == 1
+    await story.present(session, story.mentee, at(28), at(28.5))
+    story.clock.set(at(80))
+    assert await attendance.settle(story.ctx, session) is Outcome.MENTEE_NO_SHOW  # half a minute is no stay
+    async with story.ctx.pool.acquire() as conn:
+        [verdict] = await store.verdicts(conn, session)
+        [outage] = await store.outages_between(conn, START, END)
+    assert (outage.began_at, outage.ended_at, outage.cause) == (at(2), at(20), "server_gap")
+    assert verdict.inputs["expected_seconds"] == (60 - 18 - 1) * 60
+
+
+async def test_a_session_inside_an_outage_counts_against_nobody(story: Story) -> None:
+    booking = await story.session(START)
+    story.clock.set(at(-30))
+    await outages.begin(story.ctx, new_id())
+    story.clock.set(at(55))
+    await outages.begin(story.ctx, new_id())
+    story.clock.set(END)
+    assert await attendance.settle(story.ctx, booking.session_id) is Outcome.CANCELLED
+    wallet = await ledger.wallet(story.ctx, story.mentee.id)
+    assert (wallet.balance_tokens, wallet.held_tokens) == (1000, 0)
+    session = await sessions.get(story.ctx, principal(story.mentee), booking.session_id)
+    assert (session.status, session.outcome) == ("settled", "cancelled")
+
+
+async def test_a_shared_room_gives_each_booking_its_own_verdict(story: Story) -> None:
+    """Two sessions of the mentor in one room; one mentee comes, the other does not."""
+    other = await make_story(story.ctx.pool, story.clock, story.ctx.settings, name="second")
+    first = await story.session(START)
+    second = await other.session(START)
+    async with story.ctx.pool.acquire() as conn:  # as merging does it, which has its own tests
+        await conn.execute(
+            "UPDATE sessions SET room_id = $2 WHERE id = $1", second.session_id, first.session_id
+        )
+        await conn.execute(
+            "UPDATE sessions SET mentor_id = $2 WHERE id = $1", second.session_id, story.mentor.id
+        )
+    room = first.session_id
+    await story.present(room, story.mentor, at(0), None, peer="mentor")
+    await story.present(room, other.mentee, at(1), at(20))
+    await story.present(room, other.mentee, at(21), at(50))  # a reload: the same person, once
+    story.clock.set(at(4))
+    await attendance.suspect_no_shows(story.ctx)
+    assert await nudged(story, room) == [("mentee", 3, True)]
+    await attendance.left(story.ctx, room, story.mentor.id, "mentor", at(60), "closed")
+    story.clock.set(at(80))
+    assert await attendance.settle(story.ctx, room) is Outcome.MENTEE_NO_SHOW
+    async with story.ctx.pool.acquire() as conn:
+        locked = await store.lock_session(conn, second.session_id)
+        assert locked is not None
+        known = await evidence_in(conn, locked, at(80))
+    assert known.decide() is Outcome.COMPLETED
+    assert known.mentee.seen.present_seconds == (19 + 29) * 60

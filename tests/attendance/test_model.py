@@ -10,18 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.attendance.model import (
-    Interval,
-    Presence,
-    attendance_of,
-    clip,
-    decide,
-    intersection,
-    minimum_presence,
-    together,
-    total,
-    union,
-)
+from server.attendance.intervals import Interval, clip, intersection, total, union
+from server.attendance.model import Presence, attendance_of
+from server.attendance.verdict import decide, minimum_presence, together
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
 
 START = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)

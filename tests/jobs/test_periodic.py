@@ -12,6 +12,7 @@ from icalendar import Calendar
 
 from jobs.periodic import JOBS, JobReport, run_job
 from jobs.reactions import REACTIONS
+from server.attendance import actions as attendance
 from server.attendance import model as attendance_model
 from server.base.errors import NotFound
 from server.booking import model as booking_model
@@ -205,17 +206,16 @@ async def test_a_rejection_is_told_to_the_mentee(story: Story) -> None:
 
 
 async def test_only_the_mentor_came(story: Story) -> None:
-    """The second journey: the absent one is called once, the verdict falls once, both are written to once."""
+    """The second journey: the absent one is called after 3 and 10 minutes, the verdict falls once, both are told."""
     session = (await story.session(START)).session_id
-    await story.present(session, story.mentor, at(-2), at(25))
-    for minutes in (5, 11, 12):
+    await story.present(session, story.mentor, at(-2), None, peer="first")
+    for minutes in (2, 3, 3, 4, 9, 10, 11, 12):
         await run(story, "no_show", at(minutes))
-    assert await mails(story, session, "no_show_nudge") == []  # nobody waits any more
-    await story.present(session, story.mentor, at(26), None, peer="again")
-    for minutes in (27, 27, 28):
-        await run(story, "no_show", at(minutes))
-    [nudge] = await mails(story, session, "no_show_nudge")
-    assert nudge.role == "mentee"
+    second, first = await mails(story, session, "no_show_nudge")
+    assert (first.role, second.role) == ("mentee", "mentee")
+    assert first.subject == "Your session with Asha Rao has begun" and "waits for you" in first.text
+    assert second.subject == "Asha Rao is waiting for you"
+    await attendance.left(story.ctx, session, story.mentor.id, "first", at(25), "closed")
     for minutes in (30, 61, 61, 80, 200):
         await run(story, "session_status", at(minutes))
     mentee, mentor = await mails(story, session, "follow_up")

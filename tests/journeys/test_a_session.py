@@ -13,7 +13,7 @@ import icalendar
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from server.attendance.model import GRACE
+from server.attendance.verdict import RULES
 from server.trace.actions import story
 from server.trace.model import render
 from tests.journeys.people import PASSWORD, Moment, Person, person
@@ -254,7 +254,7 @@ async def test_only_the_mentor_comes(
         await here.sleep_until(came.latest + timedelta(seconds=17))
         await mentor.leave()
 
-        here.clock.jump_to(end + GRACE)
+        here.clock.jump_to(end + RULES.grace)
         await settled(mentor.page, here, session_id)
         outcome = await here.ctx.pool.fetchval("SELECT outcome FROM sessions WHERE id = $1", UUID(session_id))
         assert outcome == "mentee_no_show"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from jobs.reminders import TEMPLATES as TIERS
+from server.attendance.ladder import STEPS
 from server.integrations.channel import Form, Message
 from server.integrations.channels import REGISTRY
 from server.integrations.mail import calendar_method, compose
@@ -73,6 +74,11 @@ VALUES: dict[str, Any] = {
     "testimonial_url": "https://v.example/testimonials/1",
     "account": "asha@example.org",
     "service": "Google",
+    "waiting": True,
+    "before_words": "nobody came",
+    "outcome_words": "you met",
+    "amended_reason": "A broken camera",
+    "review_note": "The room was empty",
 }
 
 
@@ -107,12 +113,14 @@ def names() -> list[tuple[str, str]]:
     plain = [
         (k.value, role)
         for k in Kind
-        if k not in (Kind.FOLLOW_UP, Kind.REMINDER)
+        if k not in (Kind.FOLLOW_UP, Kind.REMINDER, Kind.NO_SHOW_NUDGE)
         for role in one_sided.get(k, ["mentor", "mentee"])
     ]
-    outcomes = [o for o in Outcome if o is not Outcome.CANCELLED]
+    both = ("mentor", "mentee")
+    plain += [(f"{Kind.NO_SHOW_NUDGE}_{minutes}", role) for minutes in STEPS for role in both]
+    plain += [(name, role) for name in ("verdict_amended", "review_upheld") for role in both]
     plain += [(name, role) for _, name in TIERS for role in ("mentor", "mentee")]
-    return plain + [(f"{Kind.FOLLOW_UP}_{o}", role) for o in outcomes for role in ("mentor", "mentee")]
+    return plain + [(f"{Kind.FOLLOW_UP}_{o}", role) for o in Outcome for role in ("mentor", "mentee")]
 
 
 def short_forms() -> list[tuple[str, str, str]]:
@@ -169,7 +177,7 @@ def test_the_channels_own_file_comes_first_and_the_readers_language_before_engli
 @pytest.mark.parametrize(("kind", "role"), names())
 @pytest.mark.parametrize("sparse", [False, True])
 def test_every_text_can_be_filled(kind: str, role: str, sparse: bool) -> None:
-    nothing = {"topic": "", "note": "", "reason": "", "price_tokens": 0, "confirmed": False}
+    nothing = {"topic": "", "note": "", "reason": "", "price_tokens": 0, "confirmed": False, "waiting": False}
     nothing |= {"slots": [], "rebook_url": "", "testimonial_url": "", "paid": 0}
     text = render(kind, role, ZoneInfo("Asia/Kolkata"), VALUES | (nothing if sparse else {}))
     assert 5 < len(text.subject) < 100

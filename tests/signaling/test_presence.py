@@ -154,3 +154,25 @@ def test_the_last_totals_survive_a_peer_that_is_gone_already() -> None:
     assert isinstance(went, Went) and went.last is not None
     assert (went.last.media_seconds, went.last.talk_seconds) == (9.0, 6.0)
     assert observer.see(PeerClosed(ROOM, USER, "p", LeaveReason.DTLS_CLOSE)) is None
+
+
+def test_who_only_listens_sends_no_media() -> None:
+    """Control packets make presence; sound and picture are counted by the stretches in which they came."""
+    totals = [PresenceSample(USER, "p", 100.0, 105.0, 5.0, 0.0, 0)]
+    observer = Observer(lambda room: totals)
+    observer.see(PeerJoined(ROOM, USER, "p", 100.0))
+    assert [h.media_seconds for h in observer.heartbeats()] == [0.0]
+    totals[0] = PresenceSample(USER, "p", 100.0, 110.0, 10.0, 0.0, 40)
+    assert [h.media_seconds for h in observer.heartbeats()] == [5.0]
+    totals[0] = PresenceSample(USER, "p", 100.0, 115.0, 15.0, 0.0, 40)
+    assert [h.media_seconds for h in observer.heartbeats()] == [5.0]
+    went = observer.see(PeerLeft(ROOM, USER, "p", 118.0, LeaveReason.LEFT))
+    assert isinstance(went, Went) and went.last is not None and went.last.media_seconds == 5.0
+    observer.see(PeerJoined(ROOM, USER, "p", 200.0))  # again, and still silent
+    totals[0] = PresenceSample(USER, "p", 200.0, 205.0, 23.0, 0.0, 40)
+    assert [h.media_seconds for h in observer.heartbeats()] == [0.0]
+    totals[0] = PresenceSample(USER, "p", 200.0, 206.0, 24.0, 0.0, 45)
+    observer.heartbeats()
+    totals.clear()
+    went = observer.see(PeerLeft(ROOM, USER, "p", 208.0, LeaveReason.LEFT))
+    assert isinstance(went, Went) and went.last is not None and went.last.media_seconds == 3.0

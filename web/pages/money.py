@@ -29,6 +29,7 @@ _WORDS = {
     TransferKind.RELEASE: "Given back",
     TransferKind.FEE: "Platform fee",
     TransferKind.PAYOUT: "Paid out",
+    TransferKind.REVERSAL: "Taken back: the verdict was changed",
 }
 
 
@@ -48,6 +49,8 @@ def line(entry: Entry) -> Line:
     """``href`` leads to the session; the page of a booking that never became one says so itself."""
     if entry.kind is TransferKind.EARNING:
         words = "Earned with a session" if entry.earnings_change > 0 else "Paid for a session"
+    elif entry.kind is TransferKind.REVERSAL and entry.wallet_change > 0:
+        words = "Given back: the verdict was changed"
     else:
         words = entry.memo if entry.kind is TransferKind.GRANT and entry.memo else _WORDS[entry.kind]
     # What was set aside has left the balance before: paying with it is shown without a sign, so that lines add up.

@@ -20,7 +20,7 @@ class TransferOut(Out):
     """A transfer as its owner may see it: by how much each of the owner's accounts changed."""
 
     id: UUID
-    kind: Literal["grant", "hold", "release", "earning", "fee", "payout"]
+    kind: Literal["grant", "hold", "release", "earning", "fee", "payout", "reversal"]
     amount_tokens: int
     wallet_change: int
     held_change: int

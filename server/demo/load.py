@@ -22,6 +22,7 @@ from server.base.errors import Conflict
 from server.base.ids import new_id
 from server.booking.model import Booking
 from server.chat import actions as chat
+from server.conduct import actions as conduct
 from server.demo import store
 from server.demo.people import ADMIN, HOURS, MENTEES, MENTOR, MENTORS, PASSWORD, THE_MENTOR, DemoMentor
 from server.demo.session import arrange
@@ -36,6 +37,7 @@ from server.people.passwords import hash_password
 from server.sessions import actions as sessions
 from server.sessions.model import JOIN_CLOSES, Outcome
 from server.settings import Settings
+from server.testimonials import actions as testimonials
 
 HISTORY: Final = timedelta(days=45)  # long enough to hold a closed payroll period on every day of a month
 TOKENS: Final = 600  # for each mentee
@@ -45,31 +47,54 @@ NOW_GRID: Final = 300  # seconds: the session that can be joined right now start
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A session so many days ago (or the next open slot after that) and what became of it."""
+    """A session so many days ago (or the next open slot after that) and what became of it; ``said``, stars and words of
+    its mentee, is published the next day, unless it is still to be ``read``."""
 
     days_ago: float
     mentee: int
     mentor: int
     outcome: Outcome
     topic: str
+    said: tuple[int, str] | None = None
+    read: bool = True
 
 
 # Mentee and mentor by number; mentor 0 is the demo mentor, mentee 0 the demo mentee.
 PAST: Final = (
-    Past(41, 0, 0, Outcome.COMPLETED, "Where to go after senior"),
-    Past(39, 1, 5, Outcome.COMPLETED, "Becoming a manager"),
-    Past(36, 3, 0, Outcome.COMPLETED, "Design review practice"),
+    Past(
+        41, 0, 0, Outcome.COMPLETED, "Where to go after senior",
+        (5, "Asha asked three questions, and I knew what I had been avoiding. I left with a plan for a month."),
+    ),
+    Past(
+        39, 1, 5, Outcome.COMPLETED, "Becoming a manager",
+        (4, "Kind and precise. We went through my numbers line by line; a second hour would have been good."),
+    ),
+    Past(
+        36, 3, 0, Outcome.COMPLETED, "Design review practice",
+        (4, "She reviewed my design as if it were to be built on Monday.\n\nHard, fair, and useful."),
+    ),
+    Past(32, 4, 13, Outcome.MENTEE_NO_SHOW, "Why my page is slow"),
     Past(34, 0, 0, Outcome.COMPLETED, "Saying no to your manager"),
     Past(27, 0, 0, Outcome.MENTEE_NO_SHOW, "Promotion packet"),
-    Past(24, 2, 8, Outcome.COMPLETED, "Error budgets"),
+    Past(
+        24, 2, 8, Outcome.COMPLETED, "Error budgets",
+        (5, "We wrote the first error budget of my team together. It is on our wall."),
+    ),
+    Past(21, 4, 5, Outcome.MENTEE_NO_SHOW, "Reading my analysis"),
     Past(20, 0, 0, Outcome.COMPLETED, "Promotion packet, second try"),
     Past(17, 0, 1, Outcome.COMPLETED, "Roadmaps for engineers"),
     Past(13, 0, 0, Outcome.MENTOR_NO_SHOW, "System design interview"),
+    Past(9, 4, 12, Outcome.MENTEE_NO_SHOW, "A threat model"),
     Past(10, 4, 0, Outcome.BOTH_ABSENT, "Team topologies"),
     Past(8, 0, 0, Outcome.CANCELLED, "Writing design documents"),
     Past(5, 0, 0, Outcome.COMPLETED, "System design interview"),
-    Past(3, 1, 0, Outcome.COMPLETED, "Leading without authority"),
-)
+    Past(
+        3, 1, 0, Outcome.COMPLETED, "Leading without authority",
+        (5, "The best hour of my week. I have used her sentence in two meetings already."), read=False,
+    ),
+)  # fmt: skip
+ABSENT: Final = 4  # the mentee who has missed so many that he cannot book, and appeals
+APPEAL: Final = "My train stood still for two hours and the line was gone. I wrote to them all afterwards."
 
 CHAT: Final = (
     ("mentor", "Good to see you! How did the week go?"),
@@ -121,6 +146,7 @@ async def load_demo(pool: Pool, clock: Clock, settings: Settings) -> bool:
 class _Loader:
     def __init__(self, ctx: Context, clock: SteppedClock, now: datetime, password_hash: str) -> None:
         self.ctx, self.clock, self.now, self.password_hash = ctx, clock, now, password_hash
+        self.admin: User | None = None
         self.mentors: list[User] = []
         self.mentees: list[User] = []
         # What will happen: (when, number, what). The number keeps plans made for one instant in order.
@@ -136,6 +162,7 @@ class _Loader:
         # Every 26th of that time, five minutes after midnight in the business zone, as the payroll job has it.
         for span in spans_to_close(self.clock.now(), self.now, self.ctx.settings.timezone):
             self.plan(span.end + timedelta(minutes=5), lambda: close_payroll(self.ctx))
+        self.plan(self.now - timedelta(hours=30), self._appeal)
         while self.plans:
             self.plans.sort(key=lambda plan: plan[:2])
             when, _, what = self.plans.pop(0)
@@ -152,7 +179,9 @@ class _Loader:
         await deliver_due(self.ctx, Channels(inbox=True))
 
     async def _people(self) -> None:
-        await self._person(ADMIN, "Robin Admin", Role.ADMIN, self.ctx.settings.timezone.key or "UTC")
+        self.admin = await self._person(
+            ADMIN, "Robin Admin", Role.ADMIN, self.ctx.settings.timezone.key or "UTC"
+        )
         for mentor in (THE_MENTOR, *MENTORS):
             email = MENTOR if mentor is THE_MENTOR else mentor.email
             user = await self._person(email, mentor.name, Role.MENTOR, mentor.timezone)
@@ -216,8 +245,29 @@ class _Loader:
             self.plan(start - timedelta(minutes=30), lambda: remind(self.ctx))
             self.plan(start - timedelta(minutes=2), lambda: self._meet(booking, mentor, mentee, past.outcome))
             self.plan(end + JOIN_CLOSES, lambda: attendance.settle(self.ctx, booking.session_id))
+            if past.said is not None:
+                self._plan_said(booking, past)
 
         self.plan(max(wanted - timedelta(days=3), self.clock.now()), book)
+
+    def _plan_said(self, booking: Booking, past: Past) -> None:
+        """The mentee writes in the evening, an administrator reads it the next day."""
+        assert past.said is not None and self.admin is not None  # noqa: S101 - the caller has looked
+        session_id, (stars, words), admin_id = booking.session_id, past.said, self.admin.id
+        self.plan(
+            booking.end + timedelta(hours=3),
+            lambda: testimonials.write(self.ctx, booking.mentee_id, session_id, stars, words),
+        )
+        if past.read:
+            self.plan(
+                booking.end + timedelta(hours=21),
+                lambda: testimonials.publish(self.ctx, admin_id, session_id),
+            )
+
+    async def _appeal(self) -> None:
+        absent = self.mentees[ABSENT].id
+        if (await conduct.standing(self.ctx, absent)).can_appeal:
+            await conduct.appeal(self.ctx, absent, APPEAL)
 
     async def _meet(self, booking: Booking, mentor: User, mentee: User, outcome: Outcome) -> None:
         """What the SFU would have seen of the session, told at once."""

@@ -13,6 +13,7 @@ from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Pool
 from server.base.errors import Forbidden, NotFound
+from server.conduct import actions as conduct
 from server.demo import demo_session, load_demo
 from server.ledger import actions as ledger
 from server.notifications.actions import inbox
@@ -21,6 +22,7 @@ from server.people.model import Principal, User
 from server.sessions import actions as sessions
 from server.sessions.model import Outcome, SessionStatus
 from server.settings import Settings
+from server.testimonials import actions as testimonials
 
 # The day after a 26th, the 26th itself, the middle of a month, across the ends of years and of summer times.
 MOMENTS = [
@@ -70,6 +72,10 @@ async def test_the_demo_world(pool: Pool, demo: Settings, now: datetime) -> None
     assert await pool.fetchval("SELECT max(at) FROM facts") <= now
     assert await pool.fetchval("SELECT count(*) FROM chat_messages") > 20
     assert len(await inbox(ctx)) > 40
+    assert len((await testimonials.published(ctx, mentor.id)).items) == 2
+    assert [it.author for it in (await testimonials.queue(ctx)).items] == ["Nia"]
+    [case] = (await conduct.cases(ctx, appeals=True)).items
+    assert case.name == "Kenji Ito" and case.restriction.until is not None and case.restriction.until > now
 
     upcoming = (await sessions.upcoming(ctx, mentee.id)).items
     first = upcoming[0]

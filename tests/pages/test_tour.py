@@ -82,11 +82,17 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             "/nowhere": 404,
         },
         "mentee": shared
-        | {f"{mentor}?move={world.requested.id}": 200, "/availability": 403, "/payslips": 403},
-        "mentor": shared | {"/availability": 200, "/payslips": 200, "/dev/inbox": 403},
+        | {
+            "/standing": 200,
+            f"{mentor}?move={world.requested.id}": 200,
+            "/availability": 403,
+            "/payslips": 403,
+        },
+        "mentor": shared | {"/standing": 200, "/availability": 200, "/payslips": 200, "/dev/inbox": 403},
         "admin": shared
         | {
             "/admin/testimonials": 200,
+            "/admin/conduct": 200,
             "/dev/inbox": 200,
             f"/dev/inbox?q={world.completed.session_id}": 200,
             "/admin/exports": 200,

@@ -69,8 +69,12 @@ async def _another_time(conn: Conn, ctx: Context, meeting: Meeting, outcome: Out
 
 
 async def review_no_shows(conn: Conn, ctx: Context, fact: StoredFact) -> None:
-    """A verdict has fallen, or was amended: what follows for either side from all of theirs."""
-    for person_id in sorted((UUID(fact.data["mentor_id"]), UUID(fact.data["mentee_id"]))):
+    """A verdict has fallen: what follows for who did not come. Of a verdict that was amended, for either side."""
+    concerned = [UUID(fact.data["mentor_id"]), UUID(fact.data["mentee_id"])]
+    if fact.kind == SessionSettled.KIND:
+        absent = {Outcome.MENTOR_NO_SHOW: concerned[:1], Outcome.MENTEE_NO_SHOW: concerned[1:]}
+        concerned = absent.get(Outcome(fact.data["outcome"]), [])
+    for person_id in sorted(concerned):
         await conduct_actions.review_in(conn, person_id, ctx.clock.now())
 
 

@@ -44,6 +44,8 @@ REFRESH = Limit("refresh", tries=600, seconds=60)
 LINKS = Limit("links", tries=60, seconds=60)
 # A person books, approves and moves a few sessions a minute.
 BOOKING_WRITES = Limit("booking-writes", tries=30, seconds=60)
+# A queue worked through by keyboard: two decisions a second.
+MODERATION = Limit("moderation", tries=120, seconds=60)
 # Nobody connects more calendars than this in a minute; each try leaves a row for 15 minutes.
 CALENDAR_CONNECTS = Limit("calendar-connects", tries=10, seconds=60)
 # A busy calendar tells of each change; a forged push costs a MAC and no more. By channel where it says one of ours:

@@ -57,7 +57,7 @@ def restricted(until: datetime) -> Forbidden:
     return Forbidden(
         "booking_restricted",
         f"After several missed sessions you cannot do this until {until:%d %B %Y, %H:%M} UTC."
-        " On the page /standing (POST /me/standing/appeal) you can say that this is not right.",
+        " Your page of missed sessions (/standing) says why, and there you can appeal.",
         until=instant(until),
         appeal="/standing",
     )

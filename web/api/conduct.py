@@ -6,7 +6,7 @@ from server.conduct import actions as conduct
 from server.people.model import Role
 from web.access import RoleIs
 from web.api.endpoint import Call, LimitBy, by_caller, endpoint
-from web.limits import BOOKING_WRITES
+from web.limits import BOOKING_WRITES, MODERATION
 from web.schemas.base import NoQuery, Nothing, Page
 from web.schemas.conduct import AnswerIn, AppealIn, CaseOut, CasesQuery, StandingOut
 
@@ -49,6 +49,7 @@ async def lift(call: Call[AnswerIn, NoQuery]) -> StandingOut:
 
 _BOOKERS = RoleIs.of(Role.MENTOR, Role.MENTEE)
 _ADMIN = RoleIs.of(Role.ADMIN)
+_MODERATION = (LimitBy(MODERATION, by_caller),)
 _ANSWERS = {404: ("restriction_not_found",), 409: ("no_open_appeal",)}
 
 ROUTES = (
@@ -64,14 +65,14 @@ ROUTES = (
     ),
     endpoint(
         "POST", "/admin/conduct/{id}/accept", accept, access=_ADMIN, summary="Accept an appeal", tag=TAG, body=AnswerIn,
-        reply=StandingOut, refusals=_ANSWERS,
+        reply=StandingOut, limits=_MODERATION, refusals=_ANSWERS,
     ),
     endpoint(
         "POST", "/admin/conduct/{id}/reject", reject, access=_ADMIN, summary="Reject an appeal", tag=TAG, body=AnswerIn,
-        reply=StandingOut, refusals=_ANSWERS,
+        reply=StandingOut, limits=_MODERATION, refusals=_ANSWERS,
     ),
     endpoint(
         "POST", "/admin/conduct/{id}/lift", lift, access=_ADMIN, summary="Lift a restriction", tag=TAG, body=AnswerIn,
-        reply=StandingOut, refusals={404: ("restriction_not_found",), 409: ("not_in_force",)},
+        reply=StandingOut, limits=_MODERATION, refusals={404: ("restriction_not_found",), 409: ("not_in_force",)},
     ),
 )  # fmt: skip

@@ -12,7 +12,7 @@ from server.testimonials import actions as testimonials
 from server.testimonials.actions import Opened
 from web.access import Owner, Public, RoleIs
 from web.api.endpoint import Call, LimitBy, by_caller, endpoint
-from web.limits import BOOKING_WRITES, LINKS, address
+from web.limits import BOOKING_WRITES, LINKS, MODERATION, address
 from web.schemas.base import NoQuery, Nothing, Page, PageQuery
 from web.schemas.testimonials import (
     PublicTestimonialOut,
@@ -106,6 +106,7 @@ def _by_address(request: http.Request, _body: BaseModel) -> tuple[str, ...]:
 
 
 _ADMIN = RoleIs.of(Role.ADMIN)
+_MODERATION = (LimitBy(MODERATION, by_caller),)
 _AUTHOR = Owner.of("session", Role.MENTEE)
 _WRITES = (LimitBy(BOOKING_WRITES, by_caller),)
 _BY_LINK = (LimitBy(LINKS, _by_address),)
@@ -151,14 +152,14 @@ ROUTES = (
     ),
     endpoint(
         "POST", "/admin/testimonials/{id}/publish", publish, access=_ADMIN, summary="Publish", tag=TAG, body=PublishIn,
-        reply=TestimonialOut, refusals=_DECISION,
+        reply=TestimonialOut, limits=_MODERATION, refusals=_DECISION,
     ),
     endpoint(
         "POST", "/admin/testimonials/{id}/reject", reject, access=_ADMIN, summary="Reject", tag=TAG, body=RejectIn,
-        reply=TestimonialOut, refusals=_DECISION,
+        reply=TestimonialOut, limits=_MODERATION, refusals=_DECISION,
     ),
     endpoint(
         "POST", "/admin/testimonials/{id}/undo", undo, access=_ADMIN, summary="Take a decision back", tag=TAG,
-        reply=TestimonialOut, refusals=_DECISION,
+        reply=TestimonialOut, limits=_MODERATION, refusals=_DECISION,
     ),
 )  # fmt: skip

@@ -218,6 +218,8 @@ async def mentor(request: http.Request) -> http.StreamResponse:
     user = reader.user if isinstance(reader.user, User) else None
     can_book = user is not None and user.role is Role.MENTEE
     moving = await _moving(request, user, mentor_id, reader.now) if user and can_book else None
+    # Whoever is restricted still moves what is agreed.
+    can_book = can_book and (moving is not None or reader.restricted_until is None)
     shown = MentorView(
         mentor_id, profile.name, profile.headline, profile.bio, profile.topics,
         tuple(LANGUAGES.get(code, code) for code in profile.languages), profile.price_tokens,

@@ -121,6 +121,20 @@ async def test_the_address_of_the_calendar_itself_and_of_the_person_will_do(
         await (await opened(http, account, url)).find(ENTRY.id)
 
 
+async def test_the_way_leads_over_another_server_and_its_well_known_address(
+    http: aiohttp.ClientSession, account: Account
+) -> None:
+    async def lead(request: web.Request) -> web.StreamResponse:
+        raise web.HTTPMovedPermanently(f"{account.server.base}/")
+
+    app = web.Application()
+    app.router.add_route("*", "/.well-known/caldav", lead)
+    async with TestServer(app) as front:
+        calendar = await opened(http, account, f"http://{front.host}:{front.port}")
+        await calendar.create(ENTRY)
+    assert len(account.ours()) == 1
+
+
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200", "0.0.0.0", "224.0.0.1",
@@ -256,6 +270,13 @@ async def test_a_session_lives_in_the_calendar_and_the_calendar_blocks_bookings(
     await dav.work()
     [text] = account.ours()
     assert f"UID:visavis{booked.session_id.hex}" in text and f"/sessions/{booked.session_id}" in text
+
+    # The answer to the writing was lost: it is found again.
+    async with dav.ctx.pool.acquire() as conn:
+        await conn.execute("UPDATE calendar_events SET ref = NULL, etag = NULL, done = false")
+        await conn.execute("UPDATE calendar_connections SET due_at = $1", story.clock.now())
+    await dav.work()
+    assert len(account.ours()) == 1
 
     # Its owner chooses another calendar; the event moves there, once.
     account.make("work", "Work")

@@ -191,6 +191,12 @@ async def test_a_session_lives_in_the_calendar_and_pushes_are_believed(
     booked = await story.session(noon)
     await office.work()
     [event] = graph.shown
+    # The answer to the writing was lost: it is found again.
+    async with office.ctx.pool.acquire() as conn:
+        await conn.execute("UPDATE calendar_events SET ref = NULL, etag = NULL, done = false")
+        await conn.execute("UPDATE calendar_connections SET due_at = $1", story.clock.now())
+    await office.work()
+    assert [it["id"] for it in graph.shown] == [event["id"]]
     # Somebody takes off what we know it by: it is ours all the same.
     graph.events[event["id"]] |= {"transactionId": "x", "_at": 10**6}
     later = noon + timedelta(days=1)

@@ -9,7 +9,9 @@ import pytest
 from playwright.async_api import expect
 
 from server.calendars import actions as calendars
+from server.calendars.model import Provider
 from server.calendars.work import work_due
+from server.integrations.calendars.protocol import Credentials
 from tests.pages.conftest import Site, Visit
 from tests.support.radicale import Radicale
 
@@ -33,6 +35,23 @@ async def test_an_account_is_connected_and_a_calendar_chosen(
                 path = Path(str(SHOTS)) / f"{name}-{width}-{scheme}.png"
                 await page.locator("#calendars").screenshot(path=path)
 
+    me = site.world.mentor.id
+    away = await calendars.connect(site.ctx, me, Provider.MICROSOFT, "asha@outlook.test", Credentials())
+    gone = await calendars.connect(site.ctx, me, Provider.GOOGLE, "asha@gmail.test", Credentials())
+    await work_due(site.ctx)  # neither service is configured here: they cannot be opened
+    async with site.ctx.pool.acquire() as conn:
+        await conn.execute("UPDATE calendar_connections SET status = 'broken' WHERE id = $1", gone)
+    await visitor.goto("/settings")
+    shown = page.locator(f"#calendar-{away}")
+    await expect(shown).to_contain_text("It does not answer at the moment; we keep trying.")
+    await shown.get_by_text("What we were told").click()
+    await expect(shown).to_contain_text("microsoft is not configured here")
+    await expect(
+        page.locator(f"#calendar-{gone}").get_by_role("link", name="Connect it again")
+    ).to_be_visible()
+    await picture("trouble")
+    for identity in (away, gone):
+        await calendars.disconnect(site.ctx, me, identity)
     await visitor.goto("/settings")
     await page.get_by_text("Connect iCloud, Fastmail").focus()
     await page.keyboard.press("Enter")

@@ -76,6 +76,7 @@ class _Client(AsyncDAVClient):
 
     def __init__(self, carrier: Carrier, url: str) -> None:
         self._carrier = carrier
+        self.answered = url  # where the last answer came from, after redirects
         super().__init__(url=url, enable_rfc6764=False, rate_limit_handle=False)
 
     def _create_session(self) -> None:
@@ -91,6 +92,7 @@ class _Client(AsyncDAVClient):
     ) -> DAVResponse:
         raw = body if isinstance(body, bytes) else body.encode()
         reply = await self._carrier.send(method, str(url), raw, headers or {})
+        self.answered = reply.url
         start = reply.content[:100].lstrip().lower()
         if method in ("PROPFIND", "REPORT") and (b"<html" in start or b"<!doctype" in start):
             raise NothingThere(f"a web page answers to {method}")
@@ -206,7 +208,8 @@ class DavCalendar:
         news = False
         for _ in range(ROUNDS):
             try:
-                answer = await _speak(self._client.sync_collection(url, token, ["getetag"]))
+                # Depth 0 is the only one it is defined for (RFC 6578 section 3.2).
+                answer = await _speak(self._client.sync_collection(url, token, ["getetag"], depth=0))
             except (CalendarRefused, EventChanged, EventGone) as error:
                 # 403 or 409 valid-sync-token (RFC 6578 section 3.2), and what else servers say instead.
                 raise CursorLost(str(error)) from error
@@ -245,18 +248,20 @@ class DavCalendar:
             except (EventGone, CalendarRefused, NotCalDAV):
                 continue
             if isinstance(principal := found.get(DAV + "current-user-principal"), str):
-                principal = urljoin(start, principal)
+                principal = urljoin(self._client.answered, principal)
                 [(_, found)] = await self._properties(principal, props=["calendar-home-set"])
                 homes = found.get(CALDAV + "calendar-home-set")
                 if isinstance(first := homes[0] if isinstance(homes, list) and homes else homes, str):
-                    home = urljoin(principal, first)
+                    home = urljoin(self._client.answered, first)
                     break
         try:
             listed = await self._properties(home, body=LISTING, depth=1)
         except (EventGone, NotCalDAV) as error:
             raise NothingThere(str(error)) from error
         choices = [
-            it for href, found in listed if (it := _choice(urljoin(home, quote(href)), found)) is not None
+            it
+            for href, found in listed
+            if (it := _choice(urljoin(self._client.answered, quote(href)), found)) is not None
         ]
         return tuple(sorted(choices, key=lambda it: (it.name.casefold(), it.url))[:CALENDARS])
 

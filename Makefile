@@ -64,6 +64,7 @@ bench: .venv/dev.stamp browser janus  ## Benchmarks, as ratios where a peer is i
 	$(BIN)/python -m tests.media.bench_forward
 	$(BIN)/python -m loadtest sfu
 	$(BIN)/python -m loadtest bench
+	$(BIN)/python -m tests.simulation
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Visavis needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }

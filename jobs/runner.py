@@ -106,6 +106,8 @@ async def run_tick(
             )  # fmt: skip
             if run_id is None:
                 return None
+            if job.missed is not Missed.ALL and not by_hand:  # of those, each dead one is repeated instead
+                await store.bury_runs(conn, job.name, scheduled_for, ctx.clock.now())
             rows, error = await _guarded(ctx, inside, job, run_id)
             await store.finish_run(conn, run_id, ctx.clock.now(), rows, error)
             return Run(job.name, scheduled_for, rows, error)

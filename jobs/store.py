@@ -54,12 +54,23 @@ async def begin_run(
         "INSERT INTO job_runs AS r (id, job, scheduled_for, started_at, heartbeat_at, by_hand, missed_ticks)"
         " VALUES ($1, $2, $3, $4, $4, $5, $7)"
         " ON CONFLICT (job, scheduled_for) DO UPDATE SET started_at = $4, heartbeat_at = $4, finished_at = NULL,"
-        " result = NULL, error = NULL, by_hand = r.by_hand AND $5, attempts = r.attempts + 1"
+        " result = NULL, error = NULL, by_hand = r.by_hand AND $5, attempts = r.attempts + 1,"
+        " missed_ticks = CASE WHEN r.by_hand THEN $7 ELSE r.missed_ticks END"
         " WHERE $5 OR r.by_hand OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
         " RETURNING id",
         new_id(), job, scheduled_for, now, again, now - retry_after, missed,
     )  # fmt: skip
     return run_id
+
+
+async def bury_runs(conn: Conn, job: str, before: datetime, now: datetime) -> None:
+    """Close the runs of earlier ticks whose process died, as we know who hold the job's lock: a later tick does what
+    they left undone, and nobody comes back to them."""
+    await conn.execute(
+        "UPDATE job_runs SET result = 'failed', error = 'its process died', finished_at = $3"
+        " WHERE job = $1 AND scheduled_for < $2 AND result IS NULL",
+        job, before, now,
+    )  # fmt: skip
 
 
 async def skip_run(conn: Conn, job: str, scheduled_for: datetime, now: datetime, missed: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -31,8 +32,6 @@ from server.settings import Settings
 
 log = logger(__name__)
 
-SWEEP = 2.0  # seconds between looks into PostgreSQL when nobody rings: what a lost Redis costs
-TICK_LOOK = 5.0  # seconds between looks at the clock: a clock that jumps is noticed this late
 TROUBLE = 1.0  # seconds of rest after a fault, doubling up to TROUBLE_MOST
 TROUBLE_MOST = 30.0
 REDIS_REST_MOST = 5.0  # seconds; Redis is only the doorbell, and asking whether it is back costs little
@@ -41,6 +40,15 @@ ARQ_JOB_TIMEOUT = 10  # seconds; the doorbell only rings. A killed worker's ring
 POOL_SIZE = (
     24  # six jobs with a lock, a heartbeat and a transaction each, and six for outbox, mail and calendars
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between looks when nobody rings: into PostgreSQL, which is what a lost Redis costs, and at the clock, so
+    late is a clock noticed that jumps."""
+
+    sweep: float = 2.0
+    clock: float = 5.0
 
 
 class Bell:
@@ -64,10 +72,13 @@ class Worker:
     """Everything one worker process does, until `stop`.
 
     PostgreSQL is the truth: jobs, facts and mails are claimed there, by any number of workers. Redis may be away or be
-    wiped at any time; then the loops look for themselves every SWEEP seconds.
+    wiped at any time; then the loops look for themselves at their `Pace`.
     """
 
-    def __init__(self, ctx: Context, channels: Channels, redis_url: str | None) -> None:
+    def __init__(
+        self, ctx: Context, channels: Channels, redis_url: str | None, pace: Pace | None = None
+    ) -> None:
+        self._pace = pace or Pace()
         self._facts, self._mails, self._calendars = Bell(), Bell(), Bell()
         self._looks = Bell()
         self._ticks = {name: Bell() for name in JOBS}
@@ -93,10 +104,15 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             doorbell = tasks.create_task(self._doorbell(), name="doorbell") if self._redis_url else None
             loops = [
-                tasks.create_task(self._loop("outbox", self._facts, SWEEP, self._drain), name="outbox"),
-                tasks.create_task(self._loop("mail", self._mails, SWEEP, self._deliver), name="mail"),
                 tasks.create_task(
-                    self._loop("calendars", self._calendars, SWEEP, self._look_at_calendars), name="calendars"
+                    self._loop("outbox", self._facts, self._pace.sweep, self._drain), name="outbox"
+                ),
+                tasks.create_task(
+                    self._loop("mail", self._mails, self._pace.sweep, self._deliver), name="mail"
+                ),
+                tasks.create_task(
+                    self._loop("calendars", self._calendars, self._pace.sweep, self._look_at_calendars),
+                    name="calendars",
                 ),
                 tasks.create_task(self._loop("watch", self._looks, LOOK, self._look), name="watch"),
                 *(tasks.create_task(self._job_loop(job), name=f"job:{job.name}") for job in JOBS.values()),
@@ -156,7 +172,7 @@ class Worker:
                 self._facts.ring()
                 self._mails.ring()
 
-        await self._loop(job.name, self._ticks[job.name], TICK_LOOK, once)
+        await self._loop(job.name, self._ticks[job.name], self._pace.clock, once)
 
     async def _loop(self, name: str, bell: Bell, seconds: float, once: Callable[[], Awaitable[None]]) -> None:
         """Do it, wait for the bell or so many seconds, do it again; a fault is logged and rested from."""
@@ -227,12 +243,12 @@ class Worker:
             await worker.pool.aclose(close_connection_pool=True)
 
 
-async def serve_jobs(settings: Settings, clock: Clock | None = None) -> None:
+async def serve_jobs(settings: Settings, clock: Clock | None = None, pace: Pace | None = None) -> None:
     """Run a worker until SIGTERM or SIGINT."""
     pool = await create_pool(settings.database_url, max_size=POOL_SIZE)
     try:
         ctx = Context(pool, clock or SystemClock(), settings)
-        worker = Worker(ctx, make_channels(settings), settings.redis_url or None)
+        worker = Worker(ctx, make_channels(settings), settings.redis_url or None, pace)
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, worker.stop)

@@ -73,10 +73,11 @@ def free_port() -> int:
         return port
 
 
-async def start_postgres(data_dir: Path, *, durable: bool = True) -> PostgresServer:
+async def start_postgres(data_dir: Path, *, durable: bool = True, port: int | None = None) -> PostgresServer:
     """Start PostgreSQL with its data under `data_dir`; make role and database `visavis` if missing.
 
-    Call from the main thread, as the only user of the data directory. `durable=False` is for tests.
+    Call from the main thread, as the only user of the data directory. `durable=False` is for tests, and so is `port`:
+    of a server that was killed, so that its clients find it again.
     Raises EmbeddedError with the server's own words when it cannot start.
     """
     account = server_account()
@@ -89,12 +90,12 @@ async def start_postgres(data_dir: Path, *, durable: bool = True) -> PostgresSer
         await _initdb(binaries, cluster, superuser, account)
     await _end_orphan(cluster)
     for attempt in range(1, _PORT_TRIES + 1):
-        port = free_port()
-        child = _spawn(binaries, cluster, port, home / "postgres.log", account, durable)
+        chosen = port or free_port()
+        child = _spawn(binaries, cluster, chosen, home / "postgres.log", account, durable)
         try:
             server = PostgresServer(
-                url=f"postgresql://{ROLE}:{password}@127.0.0.1:{port}/{DATABASE}?sslmode=disable",
-                superuser_url=f"postgresql://postgres:{superuser}@127.0.0.1:{port}/postgres?sslmode=disable",
+                url=f"postgresql://{ROLE}:{password}@127.0.0.1:{chosen}/{DATABASE}?sslmode=disable",
+                superuser_url=f"postgresql://postgres:{superuser}@127.0.0.1:{chosen}/postgres?sslmode=disable",
                 child=child,
             )
             conn = await _first_connection(server)

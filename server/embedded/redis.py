@@ -39,8 +39,9 @@ class RedisServer:
         await self.child.stop(signal.SIGTERM, within=_STOP_SECONDS)
 
 
-async def start_redis(data_dir: Path, *, durable: bool = True) -> RedisServer:
-    """Start Redis with its data under `data_dir`. Main thread only. `durable=False` keeps nothing (tests).
+async def start_redis(data_dir: Path, *, durable: bool = True, port: int | None = None) -> RedisServer:
+    """Start Redis with its data under `data_dir`. Main thread only. `durable=False` keeps nothing (tests); `port` as in
+    `start_postgres`.
 
     Raises EmbeddedError with the server's own words, or with the way to get one when there is none.
     """
@@ -50,9 +51,9 @@ async def start_redis(data_dir: Path, *, durable: bool = True) -> RedisServer:
     password = kept_secret(data_dir / "redis.secret")
     log = home / "redis.log"
     for attempt in range(1, _PORT_TRIES + 1):
-        port = free_port()
+        chosen = port or free_port()
         config = home / "redis.conf"
-        _write_config(config, home, port, password, durable, account)
+        _write_config(config, home, chosen, password, durable, account)
         output = open_log(log)
         try:
             child = Child.spawn(
@@ -66,7 +67,7 @@ async def start_redis(data_dir: Path, *, durable: bool = True) -> RedisServer:
             )
         finally:
             os.close(output)
-        server = RedisServer(url=f"redis://:{password}@127.0.0.1:{port}/0", child=child)
+        server = RedisServer(url=f"redis://:{password}@127.0.0.1:{chosen}/0", child=child)
         try:
             if await _answers(server):
                 return server

@@ -224,3 +224,26 @@ async def test_a_paused_job_does_not_run(ctx: Context, clock: SteppedClock) -> N
     assert not (await run_due(ctx, job(three))).through
     await ctx.pool.execute("DELETE FROM job_pauses")
     assert (await run_due(ctx, job(three))).rows == 3
+
+
+async def test_a_dead_run_that_nobody_comes_back_to_is_closed(ctx: Context, clock: SteppedClock) -> None:
+    """Found by the simulated day: killed at one tick, and the next look came a tick later."""
+    await ctx.pool.execute(
+        "INSERT INTO job_runs (id, job, scheduled_for, started_at, heartbeat_at) VALUES ($1, 'sample', $2, $2, $2)",
+        new_id(), clock.now(),
+    )  # fmt: skip
+    clock.step(timedelta(minutes=1))
+    await run_due(ctx, job(three))
+    rows = await ctx.pool.fetch("SELECT result, error FROM job_runs ORDER BY scheduled_for")
+    assert [tuple(row) for row in rows] == [("failed", "its process died"), ("ok", None)]
+
+
+async def test_a_tick_run_by_hand_first_still_tells_what_was_missed(
+    ctx: Context, clock: SteppedClock
+) -> None:
+    """Found by the simulated day, too: every tick is a run, or is counted by one."""
+    await run_due(ctx, job(three))
+    clock.step(timedelta(minutes=5))
+    await run_tick(ctx, job(three), clock.now(), by_hand=True)
+    await run_due(ctx, job(three))
+    assert await ctx.pool.fetchval("SELECT sum(1 + missed_ticks) FROM job_runs") == 6

@@ -1,0 +1,375 @@
+"""Plays a script: steps the clock, does what people do, kills what can be killed, and waits until the workers rest."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from jobs.periodic import JOBS, run_job
+from jobs.schedule import zone_of
+from server.attendance import actions as attendance
+from server.availability import actions as availability
+from server.availability.model import Availability
+from server.base.context import Context
+from server.base.db import Conn, create_pool, in_transaction
+from server.base.ids import new_id
+from server.integrations.channels import Channels
+from server.integrations.wake import arq_waker
+from server.integrations.whatsapp import signed
+from server.ledger import actions as ledger
+from server.notifications import receipts
+from server.people import actions as people
+from server.people import store as people_store
+from server.people.model import Role, User
+from server.sessions import actions as sessions
+from server.settings import load_settings
+from tests.simulation import store
+from tests.simulation.clock import SharedClock
+from tests.simulation.house import House, running_house
+from tests.simulation.script import LENGTH, PRICE, Person, Script, Story
+from tests.support.providers import APP_SECRET
+from tests.support.reach import give_number
+from tests.support.story import ALWAYS
+
+T = TypeVar("T")
+
+TOKENS = 100_000  # of each mentee
+MOST_STEP = timedelta(minutes=11)  # what a tick may be late
+REST_TRIES = 3000  # looks, 20 ms apart: a minute of real time for one step, PostgreSQL's recovery included
+STUCK = 75  # looks at messages that stay due (their provider is down, or has had enough) before we go on
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """How likely something happens in a step."""
+
+    worker: float = 0.12
+    redis: float = 0.04
+    postgres: float = 0.03
+    trouble: float = 0.10
+    twice: float = 0.10  # a tick that is run again by hand
+
+
+HARSH = Chances(worker=0.25, redis=0.1, postgres=0.08, trouble=0.1, twice=0.15)
+
+
+@dataclass(slots=True)
+class Played:
+    """What the checker needs to know beside the script. ``rests``: the instants at which everything was done;
+    ``troubled`` those of them at which no provider took anything."""
+
+    script: Script
+    house: House
+    rests: list[datetime] = field(default_factory=list)
+    troubled: set[datetime] = field(default_factory=set)
+    receipts: dict[str, set[str]] = field(default_factory=dict)  # what WhatsApp told, by wamid
+    repeated: int = 0  # ticks run by hand
+    runs: Sequence[Any] = ()
+    messages: Sequence[Any] = ()
+    verdicts: dict[str, str | None] = field(default_factory=dict)
+    balances: dict[tuple[str, str], int] = field(default_factory=dict)
+    dead: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
+class Day:
+    """The driver."""
+
+    ctx: Context
+    clock: SharedClock
+    played: Played
+    dice: Random
+    chances: Chances
+    users: dict[str, User] = field(default_factory=dict)
+    bookings: dict[int, UUID] = field(default_factory=dict)
+    sessions: dict[int, UUID] = field(default_factory=dict)
+    here: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)  # peer -> (session, since)
+    late: list[tuple[datetime, bytes]] = field(default_factory=list)  # webhooks on their way
+    seen_by_whatsapp: int = 0
+
+    async def settle_in(self) -> None:
+        """People with hours, tokens and telephone numbers."""
+        script, now = self.played.script, self.clock.now()
+        for person in (*script.mentors, *script.mentees):
+            await self._person(person, now)
+        for person in script.mentors:
+            mentor = self.users[person.email]
+            await people.update_me(self.ctx, mentor.id, price_tokens=PRICE)
+            # Every quarter of an hour: the hours of Kathmandu begin fifteen minutes after ours.
+            hours = Availability(timezone=person.zone, weekly=ALWAYS, start_increment_minutes=15)
+            await availability.put(self.ctx, mentor.id, hours)
+
+    async def _person(self, person: Person, now: datetime) -> None:
+        user = User(new_id(), person.email, person.name, Role(person.role), person.zone, now)
+        self.users[person.email] = user
+
+        async def work(conn: Conn) -> None:
+            await people_store.insert_user(conn, user, "no password")
+            if user.role is Role.MENTOR:
+                await people_store.insert_profile(conn, user.id)
+            else:
+                await ledger.grant_in(
+                    conn, key=f"grant:{user.id}", user_id=user.id, amount=TOKENS, memo="simulation", now=now
+                )
+            for channel, number in (("whatsapp", person.whatsapp), ("sms", person.sms)):
+                if number is not None:
+                    await give_number(conn, user.id, channel, number, now)
+
+        await in_transaction(self.ctx.pool, work)
+
+    def events(self) -> list[tuple[datetime, int, Callable[[], Awaitable[object]]]]:
+        """Everything people do, in order."""
+        found: list[tuple[datetime, int, Callable[[], Awaitable[object]]]] = []
+        numbers = itertools.count()
+
+        def at(when: datetime | None, do: Callable[[Story], Awaitable[object]], story: Story) -> None:
+            if when is not None:
+                found.append((when, next(numbers), lambda: do(story)))
+
+        for story in self.played.script.stories:
+            at(story.booked_at, self._book, story)
+            at(story.approved_at, self._approve, story)
+            at(story.rejected_at, self._reject, story)
+            at(story.move_at, self._propose, story)
+            at(story.moved_at, self._agree, story)
+            at(story.cancelled_at, self._cancel, story)
+            if story.held:
+                for role, peer, came, went in story.stays():
+                    found.append((came, next(numbers), self._coming(story, role, peer, came)))
+                    found.append((went, next(numbers), self._going(story, role, peer, went)))
+        return sorted(found, key=lambda it: it[:2])
+
+    def _mentor(self, story: Story) -> UUID:
+        return self.users[self.played.script.mentors[story.mentor].email].id
+
+    def _mentee(self, story: Story) -> UUID:
+        return self.users[self.played.script.mentees[story.mentee].email].id
+
+    async def _book(self, story: Story) -> None:
+        booking = await sessions.book(
+            self.ctx, self._mentee(story), mentor_id=self._mentor(story), start=story.start,
+            end=story.start + LENGTH, topic=story.topic,
+        )  # fmt: skip
+        self.bookings[story.number], self.sessions[story.number] = booking.id, booking.session_id
+
+    async def _approve(self, story: Story) -> None:
+        await sessions.approve(self.ctx, self._mentor(story), self.bookings[story.number])
+
+    async def _reject(self, story: Story) -> None:
+        await sessions.reject(self.ctx, self._mentor(story), self.bookings[story.number], "No time.")
+
+    async def _propose(self, story: Story) -> None:
+        assert story.moved_start is not None
+        await sessions.reschedule(
+            self.ctx, self._mentor(story), self.bookings[story.number], start=story.moved_start,
+            end=story.moved_start + LENGTH, reason="A train.",
+        )  # fmt: skip
+
+    async def _agree(self, story: Story) -> None:
+        await sessions.approve(self.ctx, self._mentee(story), self.bookings[story.number])
+
+    async def _cancel(self, story: Story) -> None:
+        actor = self._mentor(story) if story.by_mentor else self._mentee(story)
+        await sessions.cancel(self.ctx, actor, self.bookings[story.number], "Something came up.")
+
+    def _coming(self, story: Story, role: str, peer: str, when: datetime) -> Callable[[], Awaitable[object]]:
+        async def do() -> None:
+            session_id = self.sessions[story.number]
+            self.here[peer] = session_id, when
+            who = self._mentor(story) if role == "mentor" else self._mentee(story)
+            await attendance.joined(self.ctx, session_id, who, peer, when)
+
+        return do
+
+    def _going(self, story: Story, role: str, peer: str, when: datetime) -> Callable[[], Awaitable[object]]:
+        async def do() -> None:
+            session_id, _ = self.here.pop(peer)
+            who = self._mentor(story) if role == "mentor" else self._mentee(story)
+            await attendance.left(self.ctx, session_id, who, peer, when, "closed")
+
+        return do
+
+    async def move_to(self, now: datetime) -> None:
+        """The SFU reports whom it sees, and only then the clock moves: nobody is missed for a step's length."""
+        beats = [
+            (session_id, peer, now, (now - since).total_seconds(), 1.0)
+            for peer, (session_id, since) in self.here.items()
+        ]
+        await attendance.seen(self.ctx, beats)
+        self.clock.set(now)
+
+    async def play(self) -> None:
+        """The whole script, and then until everything is settled."""
+        events = self.events()
+        position, now, end = 0, self.played.script.begin, self.played.script.end
+        while now < end:
+            target = min(
+                now + timedelta(seconds=self.dice.randrange(60, int(MOST_STEP.total_seconds()))), end
+            )
+            while position < len(events) and events[position][0] <= target:
+                when, _, do = events[position]
+                await self.move_to(max(when, self.clock.now()))
+                await do()
+                position += 1
+            await self.move_to(target)
+            await self._webhooks(target)
+            await self._rest(target)
+            now = target
+        await self._calm()
+
+    async def _rest(self, now: datetime) -> None:
+        """Wait until the workers have nothing left to do at this instant, and hinder them."""
+        dice, chances, house = self.dice, self.chances, self.played.house
+        trouble = dice.random() < chances.trouble
+        house.trouble(trouble)
+        if dice.random() < chances.worker:
+            await asyncio.sleep(dice.uniform(0, 0.15))
+            await house.kill_worker(dice)
+        if dice.random() < chances.redis:
+            await house.kill_redis()
+        if dice.random() < chances.postgres:
+            await asyncio.sleep(dice.uniform(0, 0.1))
+            await house.kill_postgres()
+        if dice.random() < chances.twice:
+            name = dice.choice([name for name, job in JOBS.items() if job.schedule.text == "every minute"])
+            minute = now.replace(second=0, microsecond=0)
+            # By hand as an operator would: the mails stay for the workers.
+            await patiently(lambda: run_job(self.ctx, Channels(), name, minute))
+            self.played.repeated += 1
+        await self._until_done(now, trouble)
+        self.played.rests.append(now)
+        if trouble:
+            self.played.troubled.add(now)
+
+    async def _until_done(self, now: datetime, trouble: bool) -> None:
+        zone = self.ctx.settings.timezone
+        ticks = {name: job.schedule.latest(now, zone_of(job.zone, zone)) for name, job in JOBS.items()}
+        messages, same = -1, 0
+        for _ in range(REST_TRIES):
+            facts, waiting, jobs = await patiently(lambda: self._at_rest(now, ticks))
+            same = same + 1 if waiting == messages else 0
+            messages = waiting
+            if facts == jobs == 0 and (waiting == 0 or same > STUCK or (trouble and same > 15)):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(
+            f"at {now} there were still {facts} facts, {waiting} messages and {jobs} jobs to do"
+        )
+
+    async def _at_rest(self, now: datetime, ticks: dict[str, datetime]) -> tuple[int, int, int]:
+        async with self.ctx.pool.acquire(timeout=5) as conn:
+            return await store.at_rest(conn, now, ticks)
+
+    async def _calm(self) -> None:
+        """An hour without accidents, for what waits for its next attempt."""
+        self.chances = Chances(0, 0, 0, 0, 0)
+        for _ in range(5):
+            now = self.clock.now() + timedelta(minutes=10)
+            await self.move_to(now)
+            await self._webhooks(now)
+            await self._rest(now)
+
+    async def _webhooks(self, now: datetime) -> None:
+        """Receipts of what WhatsApp took: late, some twice, in any order."""
+        taken = self.played.house.fakes.taken
+        fresh = taken[self.seen_by_whatsapp :]
+        first = self.seen_by_whatsapp
+        self.seen_by_whatsapp = len(taken)
+        for number, body in enumerate(fresh, first + 1):
+            if "messaging_product" not in body:
+                continue
+            wamid = f"wamid.{number}"
+            told = ["sent", "delivered", "read"] if self.dice.random() < 0.95 else ["sent", "failed"]
+            self.played.receipts[wamid] = set(told)
+            for status in told * (2 if self.dice.random() < 0.2 else 1):
+                due = now + timedelta(seconds=self.dice.randrange(0, 1500))
+                self.late.append((due, _receipt(wamid, status)))
+        due_now = [document for when, document in self.late if when <= now]
+        self.late = [it for it in self.late if it[0] > now]
+        self.dice.shuffle(due_now)
+        for document in due_now:
+            signature = signed(APP_SECRET, document)
+            await patiently(partial(receipts.from_whatsapp, self.ctx, document, signature))
+
+    async def look_back(self) -> Played:
+        """What the checker compares with the script."""
+        played = self.played
+        async with self.ctx.pool.acquire() as conn:
+            played.runs, played.messages = await store.all_runs(conn), await store.all_messages(conn)
+            played.verdicts, played.balances = (
+                dict(await store.verdicts(conn)),
+                dict(await store.balances(conn)),
+            )
+            played.dead = await store.dead(conn)
+        return played
+
+
+def _receipt(wamid: str, status: str) -> bytes:
+    entry: dict[str, Any] = {"id": wamid, "status": status, "timestamp": "1", "recipient_id": "1"}
+    if status == "failed":
+        entry["errors"] = [{"code": 131026, "title": "Message undeliverable"}]
+    value = {"messaging_product": "whatsapp", "statuses": [entry]}
+    change = {"field": "messages", "value": value}
+    document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
+    return json.dumps(document).encode()
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Do it, again while PostgreSQL is on its way back."""
+    for attempt in range(300):
+        try:
+            return await work()
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError):
+            if attempt == 299:
+                raise
+        except asyncpg.PostgresError as error:
+            # 57P01-57P03: the server shuts down, crashed, starts.
+            if not (error.sqlstate or "").startswith("57P"):
+                raise
+        await asyncio.sleep(0.05)
+    raise AssertionError("unreachable")
+
+
+@contextlib.asynccontextmanager
+async def playing(script: Script, chances: Chances, directory: Path) -> AsyncIterator[Day]:
+    clock = SharedClock.create(directory / "clock", script.begin)
+    async with running_house(directory, directory / "clock") as house:
+        settings = load_settings(house.environ)
+        pool = await create_pool(settings.database_url)
+        try:
+            async with arq_waker(settings.redis_url) as waker:
+                day = Day(
+                    Context(pool, clock, settings, waker),
+                    clock,
+                    Played(script, house),
+                    Random(script.seed),
+                    chances,
+                )
+                await day.settle_in()
+                house.hire()
+                yield day
+        finally:
+            pool.terminate()
+
+
+async def play(script: Script, chances: Chances) -> Played:
+    """Play the script in a house of its own and say what has become of it."""
+    with tempfile.TemporaryDirectory(prefix="visavis-day-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        directory.chmod(0o711)  # PostgreSQL runs as somebody else under root
+        async with playing(script, chances, directory) as day:
+            await day.play()
+            return await day.look_back()

@@ -1,0 +1,23 @@
+"""A short simulated night: everything is killed at least once, and the checker finds nothing. The long one is in
+``make bench`` (``python -m tests.simulation``)."""
+
+from __future__ import annotations
+
+import random
+
+from tests.simulation.checker import Checker
+from tests.simulation.day import HARSH, play
+from tests.simulation.script import write
+
+
+async def test_a_night_in_the_life() -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(
+        f"seed {seed}"
+    )  # python -m tests.simulation --stories 20 --hours 4 --harsh --seed ... plays it again
+    played = await play(write(seed, 20, 4), HARSH)
+    report = Checker(played).check()
+    print(played.house.killed, report.text)
+    assert not report.faults, f"seed {seed}\n{report.text}"
+    assert played.house.killed.get("worker", 0) >= 1
+    assert report.figures["mails"] >= 60

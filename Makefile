@@ -62,6 +62,8 @@ bench: .venv/dev.stamp browser janus  ## Benchmarks, as ratios where a peer is i
 	$(BIN)/pytest -q -s -m heavy tests/media
 	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/media/test_fuzz.py tests/media/test_fuzz_server.py
 	$(BIN)/python -m tests.media.bench_forward
+	$(BIN)/python -m tests.availability.bench_slots
+	$(BIN)/python -m tests.booking.bench_crowd
 	$(BIN)/python -m loadtest sfu
 	$(BIN)/python -m loadtest bench
 	$(BIN)/python -m tests.simulation

@@ -22,6 +22,7 @@ from server.people import store as people_store
 from server.people.model import Role, text_faults
 
 MAX_QUERY: Final = 100  # characters of a search
+MAX_BATCH: Final = 400  # mentors looked at in one go
 
 
 async def put(ctx: Context, mentor_id: UUID, rules: Availability) -> Availability:
@@ -148,13 +149,15 @@ async def directory(
     now = ctx.clock.now()
     search = store.Search(q=q, topic=topic, language=language, max_price=max_price)
     found: list[MentorCard] = []
+    step = size + 1
     async with _snapshot(ctx) as conn:
         while len(found) <= size:
-            batch = await store.cards(conn, search, after, size + 1)
+            batch = await store.cards(conn, search, after, step)
             cards = await _with_slots(conn, ctx.cache, batch, now, available_within)
             found += [card for card in cards if available_within is None or card.next_slot is not None]
-            if len(batch) <= size:
+            if len(batch) < step:
                 break
+            step = min(2 * step, MAX_BATCH)  # few of them have time that soon: look at more in one go
             after = (batch[-1].name, batch[-1].id)
     return page_of(found, size, lambda card: encode_cursor(card.name, card.id))
 

@@ -87,9 +87,9 @@ def next_slot(
     joinable: Sequence[Busy] = (),
     length: int | None = None,
 ) -> Slot | None:
-    """The first open slot that starts before ``until``; looks two days ahead, then twice as far, and so on."""
+    """The first open slot that starts before ``until``; looks a day ahead, then twice as far, and so on."""
     end = min(until, now + rules.booking_window_days * DAY + 1)
-    frm, step = now, 2 * DAY
+    frm, step = now + rules.min_notice_minutes * MINUTE, DAY
     while frm < end:
         found = expand(
             rules, frm, min(frm + step, end), busy, now, blocked=blocked, joinable=joinable, length=length
@@ -148,10 +148,6 @@ def _away(home: Sequence[_Piece], absence: Absence, first: int, last: int) -> li
     return _runs(home, max(begin, first - 2 * DAY), min(end, last + 2 * DAY))
 
 
-def _start(piece: _Piece) -> int:
-    return piece.start
-
-
 def _runs(pieces: Sequence[_Piece], begin: int, end: int) -> list[tuple[int, int]]:
     """The unbroken stretches of instants at which the wall clock shows [begin, end).
 
@@ -159,7 +155,7 @@ def _runs(pieces: Sequence[_Piece], begin: int, end: int) -> list[tuple[int, int
     """
     runs: list[tuple[int, int]] = []
     # No zone is more than a day from UTC: only these pieces can show that wall time.
-    index = max(0, bisect_right(pieces, begin - DAY, key=_start) - 1)
+    index = max(0, bisect_right(pieces, (begin - DAY, DAY)) - 1)
     for number in range(index, len(pieces)):
         piece = pieces[number]
         if piece.start > end + DAY:
@@ -209,6 +205,8 @@ def _within_limits(
         full |= {(number, key) for key in used if seconds is not None and used[key] > seconds}
         if seconds is not None and seconds < 0:  # not even one fits
             return [start for start in starts if start in exempt]
+    if not full:
+        return list(starts)
     open_days: dict[int, bool] = {}
     left = []
     for start in starts:
@@ -222,7 +220,7 @@ def _within_limits(
 
 def _day(pieces: Sequence[_Piece], instant: int) -> int:
     """The wall's day (since 1970) of an instant."""
-    index = bisect_right(pieces, instant, key=_start) - 1
+    index = bisect_right(pieces, (instant, DAY)) - 1  # an offset is less than a day
     return (instant + pieces[max(index, 0)].offset) // DAY
 
 
@@ -262,15 +260,19 @@ def _sweep(starts: Sequence[int], length: int, busy: Sequence[Busy], pad: int) -
     return free
 
 
-def _pieces(timezone: str, frm: int, to: int) -> list[_Piece]:
+def _pieces(timezone: str, frm: int, to: int) -> tuple[_Piece, ...]:
     """The zone's offsets over [frm, to], the first piece starting before it."""
-    years = range(datetime.fromtimestamp(frm, UTC).year, datetime.fromtimestamp(to, UTC).year + 1)
+    return _years(timezone, datetime.fromtimestamp(frm, UTC).year, datetime.fromtimestamp(to, UTC).year)
+
+
+@lru_cache(maxsize=2048)
+def _years(timezone: str, first: int, last: int) -> tuple[_Piece, ...]:
     pieces: list[_Piece] = []
-    for year in years:
+    for year in range(first, last + 1):
         for piece in _year(timezone, year):
             if not pieces or pieces[-1].offset != piece.offset:
                 pieces.append(piece)
-    return pieces
+    return tuple(pieces)
 
 
 @lru_cache(maxsize=2048)  # a few years of all 600 zones; an entry has one to five pieces

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from server.availability import store
@@ -91,37 +91,70 @@ async def open_slots(
 async def next_slots(
     conn: Conn, cache: Cache, mentors: Sequence[UUID], now: int, until: int
 ) -> dict[UUID, Slot]:
-    """Each mentor's first open slot that starts before ``until``; absent for whom there is none."""
+    """Each mentor's first open slot that starts before ``until``; absent for whom there is none. ``conn`` must be in a
+    snapshot, as for `open_slots`."""
     versions = await store.versions(conn, mentors)
-    week = now // WEEK
-    # This week and the next: who has nothing open in either is looked at anew.
-    keys = [_key(mentor, versions.get(mentor, 0), None, n) for mentor in mentors for n in (week, week + 1)]
-    kept = [_read(value) for value in await cache.get(keys)]
-    found: dict[UUID, Slot] = {}
-    unknown: list[UUID] = []
-    for place, mentor in enumerate(mentors):
-        weeks = kept[2 * place : 2 * place + 2]
-        slot = next((s for each in weeks if each is not None for s in each.within(now, until, now)), None)
-        if None in weeks:
-            unknown.append(mentor)
-        elif slot is not None:
-            found[mentor] = slot
-        elif until > (week + 2) * WEEK:
-            unknown.append(mentor)
+    keys = [f"next:{_FORM}:{mentor}:{versions.get(mentor, 0)}" for mentor in mentors]
+    known: dict[UUID, _Next] = {}
+    unknown: dict[UUID, str] = {}
+    for mentor, key, value in zip(mentors, keys, await cache.get(keys), strict=True):
+        kept = _next_read(value)
+        if kept is not None and kept.still(now):
+            known[mentor] = kept
+        else:
+            unknown[mentor] = key
     if unknown:
-        rules = await store.rules_of(conn, unknown)
-        horizon = now + DAY * max((each.booking_window_days for each in rules.values()), default=0)
-        made: dict[str, bytes] = {}
-        for mentor, calendar in (
-            await calendars(conn, rules, week * WEEK, max(horizon, (week + 2) * WEEK))
-        ).items():
-            for n in (week, week + 1):
-                key = _key(mentor, versions.get(mentor, 0), None, n)
-                made[key] = _written(_week_of(calendar, n, None))
-            if (slot := calendar.next(now, until)) is not None:
-                found[mentor] = slot
-        await cache.put(made, KEPT)
-    return found
+        rules = await store.rules_of(conn, list(unknown))
+        ahead = DAY * (1 + max((each.booking_window_days for each in rules.values()), default=0))
+        made = {
+            mentor: _next_of(calendar, now)
+            for mentor, calendar in (await calendars(conn, rules, now, now + ahead)).items()
+        }
+        await cache.put(
+            {unknown[mentor]: b" ".join(b"%d" % it for it in each) for mentor, each in made.items()}, KEPT
+        )
+        known |= made
+    return {
+        mentor: Slot(it.start, it.end)
+        for mentor, it in known.items()
+        if it.start and it.visible <= now and it.start < until
+    }
+
+
+class _Next(NamedTuple):
+    """The first open slot as seen at ``seen``, looking a day beyond the booking window: bookable from ``visible`` on,
+    and the first one until ``last``. Without one (``start`` 0) there is none until ``last``."""
+
+    seen: int
+    visible: int
+    last: int
+    start: int
+    end: int
+
+    def still(self, now: int) -> bool:
+        return self.seen <= now <= self.last
+
+
+def _next_of(calendar: Calendar, now: int) -> _Next:
+    rules = calendar.rules
+    further = replace(calendar, rules=replace(rules, booking_window_days=rules.booking_window_days + 1))
+    slot = further.next(now, now + (rules.booking_window_days + 1) * DAY + 1)
+    if slot is None:
+        return _Next(now, 0, now + DAY, 0, 0)
+    return _Next(
+        now,
+        slot.start - rules.booking_window_days * DAY,
+        slot.start - rules.min_notice_minutes * MINUTE,
+        *slot,
+    )
+
+
+def _next_read(value: bytes | None) -> _Next | None:
+    """None for nothing, and for what somebody else has written there."""
+    try:
+        return None if value is None else _Next(*map(int, value.split()))
+    except (ValueError, TypeError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,8 +233,9 @@ async def _undo(conn: Conn, admin_id: UUID, known: Merge, reason: str, now: date
 
 async def _rooms_of_before(conn: Conn, meant: dict[UUID, UUID]) -> None:
     """Who shared a room shares it again, with whoever has taken a seat of their group since."""
-    for root in {room if room in meant else session for session, room in meant.items()}:
-        together = [session for session, room in meant.items() if root in (session, room)]
+    for room in set(meant.values()):
+        together = sorted(session for session, before in meant.items() if before == room)
+        root = room if room in meant else together[0]  # whose room it was may have been cancelled since
         there = await sessions.room_of_group(conn, root)
         await sessions.set_room(conn, together, root if there is None or there in meant else there)
 

@@ -18,6 +18,7 @@ from server.sessions import actions as sessions
 from server.sessions import rooms
 from server.trace import actions as trace
 from server.trace.model import render
+from tests.booking.audit import audit
 from tests.booking.world import booked, books_balance, fact_kinds, hour, mentor, person, who
 
 
@@ -167,3 +168,17 @@ async def test_the_first_cancelled_leaves_the_room_to_the_merged(ctx: Context) -
     await sessions.cancel(ctx, a.mentee_id, a.id)
     assert (await rooms.room(ctx, c.session_id)).id == b.session_id
     await books_balance(ctx)
+
+
+async def test_undone_without_the_one_whose_room_it_was_the_others_still_meet_in_one(ctx: Context) -> None:
+    """Found by the crowd: A and B were merged into C, all three into D, C was cancelled, and the last merge undone."""
+    root, _, (a, b, c, d) = await three(ctx, 10, 12, 14, 16)
+    await merging.merge(ctx, root.id, [a.session_id, b.session_id], c.session_id, "Same.")
+    done = await merging.merge(ctx, root.id, [c.session_id], d.session_id, "Same.")
+    await sessions.cancel(ctx, c.mentee_id, c.id)
+    await merging.undo(ctx, root.id, done.id, "Back.")
+    meeting = await rooms.room(ctx, a.session_id)
+    assert {it.id for it in meeting.sessions} == {a.session_id, b.session_id}
+    assert {it.start for it in meeting.sessions} == {c.start}
+    async with ctx.pool.acquire() as conn:
+        assert await audit(conn, ctx.clock.now()) == []

@@ -11,6 +11,7 @@ from uuid import UUID
 from server.availability import model, slots, store
 from server.availability.expansion import DAY
 from server.availability.model import MAX_SPAN, Availability, MentorCard, Slot
+from server.availability.slots import Offered
 from server.base.cache import Cache
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
@@ -68,6 +69,13 @@ async def open_slots(
 
     Raises ``Invalid`` and ``NotFound("mentor_not_found")``.
     """
+    return (await offered(ctx, mentor_id, frm, to, length)).slots
+
+
+async def offered(
+    ctx: Context, mentor_id: UUID, frm: datetime, to: datetime, length: int | None = None
+) -> Offered:
+    """`open_slots`, with the seats of group sessions that are taken."""
     if faults := _span_faults(frm, to):
         raise Invalid(faults)
     async with _snapshot(ctx) as conn:
@@ -75,14 +83,14 @@ async def open_slots(
         if not profile.published:
             raise NotFound("mentor_not_found", "There is no such mentor.")
         if await conduct.restricted(conn, [mentor_id], ctx.clock.now()):
-            return []
+            return Offered([])
         if length is not None:
             rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
             if rules is None:
-                return []
+                return Offered([])
             if length not in rules.lengths:
                 raise _not_offered(rules)
-        return await slots.open_slots(
+        return await slots.offered(
             conn, ctx.cache, mentor_id, slots.ceil(frm), slots.ceil(to), slots.ceil(ctx.clock.now()), length
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -17,17 +17,19 @@ from server.base.db import Conn
 
 WEEK: Final = 7 * DAY
 KEPT: Final = 3600  # seconds; a value carries the version it was computed from, so this only bounds memory
-_FORM: Final = 1  # of the cached values
+_FORM: Final = 2  # of the cached values
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """One mentor's rules and everything in their way around a span; ``joinable`` are sessions with seats left."""
+    """One mentor's rules and everything in their way around a span; ``joinable`` are sessions with seats left, and
+    ``seats`` says how many are taken of each group session."""
 
     rules: Availability
     busy: Sequence[Busy] = ()
     blocked: Sequence[Busy] = ()
     joinable: Sequence[Busy] = ()
+    seats: Mapping[Busy, int] = field(default_factory=dict)
 
     def open(self, frm: int, to: int, now: int, length: int | None) -> list[Slot]:
         return expand(
@@ -56,15 +58,36 @@ async def calendars(
 def _calendar(rules: Availability, booked: Sequence[store.Booked], blocked: Sequence[Busy]) -> Calendar:
     busy: list[Busy] = []
     joinable: list[Busy] = []
+    taken: dict[Busy, int] = {}
     for start, end, seats in booked:
         open_seats = rules.capacity > 1 and seats is not None and seats < rules.capacity
         (joinable if open_seats else busy).append((start, end))
-    return Calendar(rules, busy, blocked, joinable)
+        if rules.capacity > 1 and seats is not None:
+            taken[start, end] = seats
+    return Calendar(rules, busy, blocked, joinable, taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Open slots of one length; of a mentor with more than one seat also how many are ``taken``, by start, and the
+    times whose seats all are."""
+
+    slots: list[Slot]
+    capacity: int = 1
+    taken: Mapping[int, int] = field(default_factory=dict)
+    sold_out: Sequence[Slot] = ()
 
 
 async def open_slots(
     conn: Conn, cache: Cache, mentor_id: UUID, frm: int, to: int, now: int, length: int | None
 ) -> list[Slot]:
+    """The slots of `offered`."""
+    return (await offered(conn, cache, mentor_id, frm, to, now, length)).slots
+
+
+async def offered(
+    conn: Conn, cache: Cache, mentor_id: UUID, frm: int, to: int, now: int, length: int | None
+) -> Offered:
     """The mentor's open slots that start in [frm, to). ``conn`` must be in a snapshot: what is cached is then what
     belongs to the version."""
     version = (await store.versions(conn, [mentor_id])).get(mentor_id, 0)
@@ -74,7 +97,7 @@ async def open_slots(
     if any(each is None for each in kept):
         rules = (await store.rules_of(conn, [mentor_id])).get(mentor_id)
         if rules is None:
-            return []
+            return Offered([])
         calendar = (await calendars(conn, {mentor_id: rules}, frm // WEEK * WEEK, weeks.stop * WEEK))[
             mentor_id
         ]
@@ -85,7 +108,19 @@ async def open_slots(
         }
         kept = [made.get(place, each) for place, each in enumerate(kept)]
         await cache.put({keys[place]: _written(week) for place, week in made.items()}, KEPT)
-    return [slot for week in kept if week is not None for slot in week.within(frm, to, now)]
+    whole = [week for week in kept if week is not None]
+    taken = {start: seats for week in whole for start, seats in week.taken}
+    capacity = max((week.capacity for week in whole), default=1)
+    return Offered(
+        [slot for week in whole for slot in week.within(week.starts, frm, to, now)],
+        capacity,
+        taken,
+        [
+            slot
+            for week in whole
+            for slot in week.within([start for start, n in week.taken if n >= capacity], frm, to, now)
+        ],
+    )
 
 
 async def next_slots(
@@ -165,21 +200,32 @@ class _Week:
     window: int
     length: int
     starts: tuple[int, ...]
+    capacity: int
+    taken: tuple[tuple[int, int], ...]  # (start, seats) of group sessions of this length
 
-    def within(self, frm: int, to: int, now: int) -> Iterable[Slot]:
+    def within(self, starts: Iterable[int], frm: int, to: int, now: int) -> Iterable[Slot]:
+        """Those of the starts that can be asked for now."""
         first, last = max(frm, now + self.notice), min(to - 1, now + self.window)
-        return (Slot(start, start + self.length) for start in self.starts if first <= start <= last)
+        return (Slot(start, start + self.length) for start in starts if first <= start <= last)
 
 
 def _week_of(calendar: Calendar, week: int, length: int | None) -> _Week:
     rules = calendar.rules
     timeless = replace(calendar, rules=replace(rules, min_notice_minutes=0, booking_window_days=365))
-    slots = timeless.open(week * WEEK, (week + 1) * WEEK, week * WEEK, length)
+    begin, end = week * WEEK, (week + 1) * WEEK
+    slots = timeless.open(begin, end, begin, length)
+    seconds = (length or rules.slot_minutes) * MINUTE
     return _Week(
         notice=rules.min_notice_minutes * MINUTE,
         window=rules.booking_window_days * DAY,
-        length=(length or rules.slot_minutes) * MINUTE,
+        length=seconds,
         starts=tuple(slot.start for slot in slots),
+        capacity=rules.capacity,
+        taken=tuple(
+            (start, seats)
+            for (start, stop), seats in sorted(calendar.seats.items())
+            if begin <= start < end and stop - start == seconds
+        ),
     )
 
 
@@ -188,7 +234,8 @@ def _key(mentor_id: UUID, version: int, length: int | None, week: int) -> str:
 
 
 def _written(week: _Week) -> bytes:
-    return json.dumps([week.notice, week.window, week.length, week.starts], separators=(",", ":")).encode()
+    kept = [week.notice, week.window, week.length, week.starts, week.capacity, week.taken]
+    return json.dumps(kept, separators=(",", ":")).encode()
 
 
 def _read(value: bytes | None) -> _Week | None:
@@ -196,8 +243,15 @@ def _read(value: bytes | None) -> _Week | None:
     if value is None:
         return None
     try:
-        notice, window, length, starts = json.loads(value)
-        return _Week(int(notice), int(window), int(length), tuple(map(int, starts)))
+        notice, window, length, starts, capacity, taken = json.loads(value)
+        return _Week(
+            int(notice),
+            int(window),
+            int(length),
+            tuple(map(int, starts)),
+            int(capacity),
+            tuple((int(start), int(seats)) for start, seats in taken),
+        )
     except (ValueError, TypeError):
         return None
 

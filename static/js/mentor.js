@@ -22,7 +22,10 @@ section.addEventListener("click", (event) => {
   hidden("start").value = start;
   hidden("end").value = end;
   // Both texts come from the server, whose names of zones (EDT, CEST) the rest of the page uses.
-  const { when = "", theirs = "" } = slot.dataset;
+  const { when = "", theirs = "", seats = "" } = slot.dataset;
+  const left = need("[data-book-seats]", HTMLElement, dialog);
+  left.textContent = seats;
+  left.hidden = seats === "";
   need("[data-book-when]", HTMLElement, dialog).textContent = when;
   need("[data-book-theirs]", HTMLElement, dialog).textContent = theirs === when ? "In your own time zone" : `There: ${theirs}`;
   need(".form-error", HTMLElement, form).textContent = "";
@@ -35,7 +38,7 @@ section.addEventListener("click", (event) => {
 section.addEventListener("keydown", (event) => {
   const slot = origin(event, ".slot");
   if (!slot) return;
-  const days = all(".slot-day", HTMLElement, section).map((day) => all(".slot", HTMLElement, day));
+  const days = all(".slot-day", HTMLElement, section).map((day) => all(".slot:not(.slot-full)", HTMLElement, day));
   const day = days.findIndex((slots) => slots.includes(slot));
   const at = days[day]?.indexOf(slot) ?? 0;
   /** @type {HTMLElement | null | undefined} */
@@ -130,7 +133,8 @@ form.addEventListener("api:refused", (event) => {
   // What is in the way of somebody else is only called Busy; what is in one's own way has its title.
   const own = problem.conflicts.find((conflict) => conflict.title && conflict.title !== "Busy");
   dialog.close();
-  toast(own ? `You have something else then: ${own.title}, ${clock(own.start, readerZone())}.` : "Somebody was faster. These are the times that are open now.", { tone: "bad" });
+  const faster = problem.code === "booking_conflict" || problem.status !== 409 ? "Somebody was faster." : problem.message;
+  toast(own ? `You have something else then: ${own.title}, ${clock(own.start, readerZone())}.` : `${faster} These are the times that are open now.`, { tone: "bad" });
   void refresh();
 });
 

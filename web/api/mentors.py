@@ -11,6 +11,7 @@ from server.availability import actions as availability
 from server.availability import closed
 from server.availability.documents import document, parse
 from server.availability.model import MentorCard, Slot
+from server.availability.slots import instant
 from server.base.errors import FieldError, Invalid, NotFound
 from server.conflicts import actions as conflicts
 from server.people import actions as people
@@ -30,7 +31,7 @@ from web.schemas.availability import (
     SavedAvailability,
 )
 from web.schemas.base import NoQuery, Nothing, Page, Span
-from web.schemas.people import MentorCardOut, MentorOut, MentorsQuery, SlotsOut, SlotsQuery
+from web.schemas.people import MentorCardOut, MentorOut, MentorsQuery, SeatsLeft, SlotsOut, SlotsQuery
 
 TAG = "Mentors"
 DEFAULT_SPAN: Final = timedelta(days=14)
@@ -69,7 +70,7 @@ def _card(card: MentorCard, rating: Rating) -> MentorCardOut:
 
 
 def span(slot: Slot) -> Span:
-    return Span(start=datetime.fromtimestamp(slot.start, UTC), end=datetime.fromtimestamp(slot.end, UTC))
+    return Span(start=instant(slot.start), end=instant(slot.end))
 
 
 async def one(call: Call[Nothing, NoQuery]) -> MentorOut:
@@ -84,8 +85,21 @@ async def slots(call: Call[Nothing, SlotsQuery]) -> SlotsOut:
     """Open slots that start between `from` and `to`, at most 92 days apart."""
     query = call.query
     start, end = _asked(query, call.ctx.clock.now())
-    found = await availability.open_slots(call.ctx, call.id(), start, end, query.length)
-    return SlotsOut(slots=[span(slot) for slot in found], timezone=query.tz)
+    found = await availability.offered(call.ctx, call.id(), start, end, query.length)
+    if found.capacity == 1:
+        return SlotsOut(slots=[span(slot) for slot in found.slots], timezone=query.tz)
+    return SlotsOut(
+        slots=[
+            SeatsLeft(
+                start=instant(slot.start),
+                end=instant(slot.end),
+                seats_left=found.capacity - found.taken.get(slot.start, 0),
+            )
+            for slot in found.slots
+        ],
+        sold_out=[span(slot) for slot in found.sold_out],
+        timezone=query.tz,
+    )
 
 
 def _asked(question: SlotsQuery | PreviewIn, now: datetime) -> tuple[datetime, datetime]:

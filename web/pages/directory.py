@@ -14,6 +14,7 @@ from aiohttp import web as http
 
 from server.availability import actions as availability
 from server.availability.model import MentorCard, Slot
+from server.availability.slots import Offered, instant
 from server.base.context import Context
 from server.base.errors import Forbidden, NotFound
 from server.booking import actions as booking
@@ -48,8 +49,11 @@ LANGUAGES = {
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
+    """``seats_left`` None: it has one seat, and that is free; 0: sold out."""
+
     start: datetime
     end: datetime
+    seats_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class MentorView:
     price_tokens: int
     zone: ZoneInfo
     slot_minutes: int
+    capacity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,19 @@ class Length:
 
 
 def slot_view(slot: Slot) -> SlotView:
-    return SlotView(datetime.fromtimestamp(slot.start, UTC), datetime.fromtimestamp(slot.end, UTC))
+    return SlotView(instant(slot.start), instant(slot.end))
+
+
+def _slot_views(found: Offered) -> list[SlotView]:
+    """What is open and what is sold out, in order."""
+    if found.capacity == 1:
+        return [slot_view(it) for it in found.slots]
+    views = [
+        replace(slot_view(it), seats_left=found.capacity - found.taken.get(it.start, 0)) for it in found.slots
+    ]
+    return sorted(
+        [*views, *(replace(slot_view(it), seats_left=0) for it in found.sold_out)], key=lambda it: it.start
+    )
 
 
 async def card_views(ctx: Context, cards: Sequence[MentorCard]) -> list[CardView]:
@@ -223,7 +240,7 @@ async def mentor(request: http.Request) -> http.StreamResponse:
     shown = MentorView(
         mentor_id, profile.name, profile.headline, profile.bio, profile.topics,
         tuple(LANGUAGES.get(code, code) for code in profile.languages), profile.price_tokens,
-        zone_or_utc(profile.timezone), rules.slot_minutes,
+        zone_or_utc(profile.timezone), rules.slot_minutes, rules.capacity,
     )  # fmt: skip
     # A session that moves keeps its length.
     wanted = moving.minutes if moving else int(_digits(request.query.get("length")) or rules.slot_minutes)
@@ -295,14 +312,9 @@ async def _week(
         return f"/mentors/{mentor_id}?{urlencode(kept | {'from': day.isoformat()})}#times"
 
     last = first + timedelta(days=DAYS)
-    slots = [
-        slot_view(it)
-        for it in await availability.open_slots(
-            ctx, mentor_id, _midnight(first, zone), _midnight(last, zone), length
-        )
-    ]
+    found = await availability.offered(ctx, mentor_id, _midnight(first, zone), _midnight(last, zone), length)
     later = None
-    if not slots:
+    if not found.slots:
         begin = _midnight(last, zone)
         ahead = await availability.open_slots(ctx, mentor_id, begin, begin + SEARCH_AHEAD, length)
         later = slot_view(ahead[0]).start.astimezone(zone).date() if ahead else None
@@ -310,7 +322,7 @@ async def _week(
         first=first,
         last=last - timedelta(days=1),
         label=_span_label(first, last - timedelta(days=1)),
-        days=tuple(_days(slots, reader)),
+        days=tuple(_days(_slot_views(found), reader)),
         previous_href=href(max(today, first - timedelta(days=DAYS))) if first > today else None,
         next_href=href(last),
         later_href=href(later) if later else None,

@@ -172,6 +172,15 @@ class SlotsQuery(Query):
     )
 
 
+class SeatsLeft(Span):
+    """A slot of a group session."""
+
+    seats_left: int = Field(description="Of the mentor's `capacity`.")
+
+
 class SlotsOut(Out):
-    slots: list[Span]
+    slots: list[SeatsLeft | Span] = Field(
+        description="`seats_left` is there where sessions have several seats."
+    )
+    sold_out: list[Span] = Field(default=[], description="Group sessions whose seats are all taken.")
     timezone: str = Field(description="The zone in which dates of the question were read.")

@@ -32,7 +32,7 @@ from web.store import answers
 
 log = logger(__name__)
 
-POOL_SIZE = 20  # a fifth of PostgreSQL's default limit; requests beyond it queue for at most COMMAND_TIMEOUT
+POOL_SIZE = 20  # a fifth of PostgreSQL's default limit; requests beyond it queue for at most QUEUE_TIMEOUT
 REDIS_SECONDS = 2.0  # logins and limits: a Redis that takes longer counts as away
 REDIS_CONNECTIONS = 50
 BACKLOG = 1024  # connections waiting to be accepted; the kernel may cap it lower

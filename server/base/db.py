@@ -23,6 +23,9 @@ Row: TypeAlias = asyncpg.Record
 T = TypeVar("T")
 
 COMMAND_TIMEOUT = 15.0  # seconds; the slowest statement of the product takes a few milliseconds
+QUEUE_TIMEOUT = (
+    30.0  # seconds behind others: for a connection, or for a person's lock; a crowd waits, and is served
+)
 TRANSACTION_TRIES = 5
 
 
@@ -56,7 +59,7 @@ async def in_transaction(pool: Pool, work: Callable[[Conn], Awaitable[T]]) -> T:
     """
     for attempt in range(1, TRANSACTION_TRIES + 1):
         try:
-            async with pool.acquire(timeout=COMMAND_TIMEOUT) as conn, conn.transaction():
+            async with pool.acquire(timeout=QUEUE_TIMEOUT) as conn, conn.transaction():
                 return await work(conn)
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             if attempt == TRANSACTION_TRIES:

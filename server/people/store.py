@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from server.base.db import Conn, Row
+from server.base.db import QUEUE_TIMEOUT, Conn, Row
 from server.people.model import MentorProfile, ProfileChange, Role, User
 
 _USER = "id, email, name, role, timezone, created_at"
@@ -93,7 +93,7 @@ async def lock_people(conn: Conn, people: Iterable[UUID]) -> None:
     A collision of two people's 64 bits costs a wait, nothing else.
     """
     for key in sorted({_lock_key(person) for person in people}):
-        await conn.execute("SELECT pg_advisory_xact_lock($1)", key)
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", key, timeout=QUEUE_TIMEOUT)
 
 
 def _lock_key(person: UUID) -> int:

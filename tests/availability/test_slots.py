@@ -151,6 +151,8 @@ async def test_an_appointment_of_either_person_is_in_the_way(ctx: Context) -> No
         ({"max_per_day": 1}, "day_full"),
         ({"max_minutes_per_day": 90}, "day_full"),
         ({"max_per_week": 1}, "week_full"),
+        ({"max_minutes_per_week": 100}, "week_full"),
+        ({"max_per_month": 1}, "month_full"),
         ({"max_minutes_per_month": 100}, "month_full"),
     ],
 )

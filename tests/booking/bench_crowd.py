@@ -51,7 +51,7 @@ async def _run(directory: Path, operations: int, mentors: int, mentees: int, see
         environ = _environment(directory, postgres.url, redis.url)
         async with (
             await create_pool(postgres.url) as pool,
-            serving(environ, directory / "log") as base,
+            serving(environ, directory / "log") as (base, _),
             crowd(pool, load_settings(environ), base, mentors=mentors, mentees=mentees, seed=seed) as people,
         ):
             before = len(people.known)

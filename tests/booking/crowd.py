@@ -229,8 +229,10 @@ async def _agreed(ctx: Context, crowd: Crowd, host: User, chance: random.Random)
 
 
 @contextlib.asynccontextmanager
-async def serving(environ: Mapping[str, str], log: Path) -> AsyncIterator[str]:
-    """The base URL of a web process of the product's own (`visavis serve`) in that environment."""
+async def serving(
+    environ: Mapping[str, str], log: Path
+) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """A web process of the product's own (`visavis serve`) in that environment: its base URL, and it."""
     base = f"http://127.0.0.1:{environ['VISAVIS_PORT']}"
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
@@ -241,7 +243,7 @@ async def serving(environ: Mapping[str, str], log: Path) -> AsyncIterator[str]:
             while not await _ready(http, base):
                 assert process.returncode is None, log.read_text(errors="replace")[-2000:]
                 await asyncio.sleep(0.1)
-        yield base
+        yield base, process
     finally:
         if process.returncode is None:
             process.terminate()

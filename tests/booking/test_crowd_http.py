@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from server.settings import Settings
 from tests.booking.audit import audit
 from tests.booking.crowd import crowd, serving
 
-OPERATIONS = 150
+OPERATIONS = 120
+OTHERS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND state <> 'idle' AND backend_type = 'client backend'"
+)
 # Every way of saying no that such a crowd may hear; anything else is news.
 REFUSALS = {
     "booking_conflict", "group_full", "illegal_transition", "session_begun", "hold_expired", "proposal_expired",
@@ -23,7 +28,7 @@ async def test_a_crowd_over_http_leaves_no_overlap_no_lost_hold_and_no_5xx(
     pool: Pool, settings: Settings, environ: dict[str, str], tmp_path: Path
 ) -> None:
     async with (
-        serving(environ, tmp_path / "log") as base,
+        serving(environ, tmp_path / "log") as (base, _),
         crowd(pool, settings, base, mentors=6, mentees=40, seed=4) as people,
     ):
         tally = await people.storm(OPERATIONS)
@@ -34,6 +39,30 @@ async def test_a_crowd_over_http_leaves_no_overlap_no_lost_hold_and_no_5xx(
     done = {verb for verb, said in tally.said if said == "done"}
     assert {"book", "hold", "confirm", "approve", "propose", "accept", "cancel", "merge", "unmerge"} <= done
     assert tally.committed >= OPERATIONS // 10 and tally.steps > tally.committed
+
+
+async def test_a_server_killed_in_the_middle_of_the_crowd_leaves_nothing_half_done(
+    pool: Pool, settings: Settings, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """SIGKILL while transactions are open: whatever was not answered is done or not done, and nothing between."""
+    async with (
+        serving(environ, tmp_path / "log") as (base, process),
+        crowd(pool, settings, base, mentors=4, mentees=24, seed=5) as people,
+    ):
+        storm = asyncio.create_task(people.storm(80))
+        while people.tally.steps < 20:  # noqa: ASYNC110 - a poll of ours, for the length of a few requests
+            await asyncio.sleep(0.005)
+        process.kill()
+        tally = await storm
+    assert tally.broken, "nobody was waiting any more when it died"
+    async with pool.acquire() as conn:
+        # The killed server's sessions are rolled back when PostgreSQL notices that nobody is there.
+        async with asyncio.timeout(20):
+            while await conn.fetchval(OTHERS):  # noqa: ASYNC110 - PostgreSQL has no event for that
+                await asyncio.sleep(0.02)
+        assert await audit(conn, datetime.now(UTC)) == []
+        bookings = await conn.fetchval("SELECT count(*) FROM bookings")
+    assert bookings >= tally.committed  # what was answered is there; what was not may be
 
 
 async def test_the_auditor_sees_what_is_wrong(pool: Pool, settings: Settings) -> None:

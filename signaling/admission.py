@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from server.attendance import actions as attendance
 from server.base.context import Context
 from server.base.errors import Forbidden, NotFound, Unauthenticated
 from server.sessions import rooms
 from server.sessions.model import Room, RoomPass, SessionStatus
 from server.sessions.tokens import read_room_token
-from signaling.messages import Close, SessionCard
+from signaling.messages import Close, Missing, SessionCard
 
 UNTITLED = "Mentoring session"
 
@@ -29,7 +30,7 @@ class Refused(Exception):
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How the room stands. ``over``: nobody has business in it any more. ``people``: (user id, name, role) of everybody
-    it is for. ``elsewhere``: the session shares another room now."""
+    it is for. ``elsewhere``: the session shares another room now. ``missing``: who was written to, having not come."""
 
     card: SessionCard
     people: tuple[tuple[UUID, str, str], ...]
@@ -37,6 +38,7 @@ class Standing:
     outcome: str | None
     over: bool
     elsewhere: bool
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ async def admit(ctx: Context, token: str, session_id: UUID) -> Admitted:
         room = await rooms.room(ctx, session_id)
     except NotFound as refusal:
         raise Refused(Close.NO_SESSION, refusal.code, refusal.detail) from refusal
-    standing = standing_of(room, session_id, ctx.clock.now())
+    standing = await _with_missing(ctx, room, standing_of(room, session_id, ctx.clock.now()))
     if standing.elsewhere:
         raise Refused(
             Close.BAD_TOKEN, "room_token_invalid", "This session meets in another room now: join again."
@@ -80,7 +82,20 @@ async def admit(ctx: Context, token: str, session_id: UUID) -> Admitted:
 
 async def look_again(ctx: Context, session_id: UUID) -> Standing:
     """How a room stands that was admitted to before; its session may have been moved, merged, cancelled or settled."""
-    return standing_of(await rooms.room(ctx, session_id), session_id, ctx.clock.now())
+    room = await rooms.room(ctx, session_id)
+    return await _with_missing(ctx, room, standing_of(room, session_id, ctx.clock.now()))
+
+
+async def _with_missing(ctx: Context, room: Room, standing: Standing) -> Standing:
+    """Nobody is written to before the start, so nobody is asked about then."""
+    if ctx.clock.now() < standing.card.start:
+        return standing
+    names = {user_id: name for user_id, name, _ in room.people}
+    found = await attendance.nudges(ctx, [session.id for session in room.sessions])
+    missing = tuple(
+        Missing(n.user_id, names[n.user_id], n.minutes, n.at) for n in found if n.user_id in names
+    )
+    return replace(standing, missing=missing)
 
 
 def standing_of(room: Room, session_id: UUID, now: datetime) -> Standing:

@@ -48,6 +48,7 @@ from signaling.messages import (
     Inbound,
     Leave,
     MediaState,
+    Nudged,
     Offer,
     Ping,
     Pong,
@@ -194,6 +195,8 @@ class Hub:
                 server_time=self._ctx.clock.now(),
             )
         )
+        if live.standing.missing:
+            connection.send(Nudged(live.standing.missing))
         self._apply(session_id, effects)
 
     async def handle(self, connection: Connection, session_id: UUID, message: Inbound) -> None:
@@ -393,6 +396,8 @@ class Hub:
             return
         if (known.status, known.outcome) != (live.standing.status, live.standing.outcome):
             self._step(session_id, rooms.announced(live.room, SessionChanged(known.status, known.outcome)))
+        if known.missing != live.standing.missing:
+            self._step(session_id, rooms.announced(live.room, Nudged(known.missing)))
         live.standing = known
         live.room = rooms.rescheduled(live.room, known.card)
 

@@ -280,6 +280,23 @@ class SessionChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """Somebody was written to at ``at``, ``minutes`` after the start, because the session runs without them."""
+
+    user_id: UUID
+    name: str
+    minutes: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Nudged:
+    """Everybody who was written to so far; who has come meanwhile is among them."""
+
+    people: tuple[Missing, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     t: float | int | str
 
@@ -308,6 +325,7 @@ Outbound: TypeAlias = (
     | Said
     | History
     | SessionChanged
+    | Nudged
     | Pong
     | Error
     | Goodbye

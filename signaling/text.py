@@ -28,6 +28,7 @@ from signaling.messages import (
     Layers,
     Leave,
     MediaState,
+    Nudged,
     Offer,
     Outbound,
     Participant,
@@ -211,6 +212,14 @@ def _body(message: Outbound) -> dict[str, Any]:
             return {"type": "chat_history", "items": [_line(line) for line in items], "more": more}
         case SessionChanged(status, outcome):
             return {"type": "session", "status": status, "outcome": outcome}
+        case Nudged(people):
+            return {
+                "type": "nudged",
+                "people": [
+                    {"user_id": str(p.user_id), "name": p.name, "minutes": p.minutes, "at": instant(p.at)}
+                    for p in people
+                ],
+            }
         case Pong(t):
             return {"type": "pong", "t": t}
         case Error(code, detail, id):

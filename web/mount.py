@@ -28,6 +28,7 @@ from web.api import (
     reports,
     sessions,
     testimonials,
+    verdicts,
     waitlist,
     webhooks,
 )
@@ -55,6 +56,7 @@ API = (
     *conduct.ROUTES,
     *money.ROUTES,
     *admin.ROUTES,
+    *verdicts.ROUTES,
     *letters.ROUTES,
     *reports.ROUTES,
     *inbox.ROUTES,

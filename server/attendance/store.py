@@ -106,6 +106,15 @@ class OpenSession:
     outcome: str | None
 
 
+async def find_session(conn: Conn, session_id: UUID) -> OpenSession | None:
+    """To look at, not to change."""
+    row = await conn.fetchrow(
+        "SELECT id, mentor_id, mentee_id, starts_at, ends_at, status, outcome FROM sessions WHERE id = $1",
+        session_id,
+    )
+    return OpenSession(**row) if row else None
+
+
 async def lock_session(conn: Conn, session_id: UUID) -> OpenSession | None:
     row = await conn.fetchrow(
         "SELECT id, mentor_id, mentee_id, starts_at, ends_at, status, outcome FROM sessions WHERE id = $1 FOR UPDATE",

@@ -106,6 +106,49 @@ async def settle_in(
     return parts
 
 
+async def standing_in(conn: Conn, session_id: UUID) -> Split:
+    """What the mentor has of a session and what the platform, after every correction."""
+    earning, fee = await store.standing(conn, session_id)
+    return Split(earning, fee)
+
+
+async def resettle_in(
+    conn: Conn,
+    *,
+    session_id: UUID,
+    mentor_id: UUID,
+    mentee_id: UUID,
+    owed: int,
+    fee_percent: int,
+    seq: int,
+    now: datetime,
+) -> Split:
+    """Take back what was settled, and settle ``owed`` tokens out of the mentee's wallet; once per ``seq``.
+
+    Nothing that was moved is touched: earning and fee go to the mentee's wallet, from there the new price is held and
+    paid. Raises ``InsufficientFunds("insufficient_tokens")`` when the wallet cannot pay it.
+    """
+    stands = await standing_in(conn, session_id)
+    wallet_ = await store.account(conn, AccountKind.WALLET, mentee_id, now)
+    held = await store.account(conn, AccountKind.HELD, mentee_id, now)
+    earnings = await store.account(conn, AccountKind.EARNINGS, mentor_id, now)
+    fees = await store.account(conn, AccountKind.FEES, None, now)
+    await store.lock_accounts(conn, (wallet_, held, earnings, fees))
+    parts = model.split(owed, fee_percent)
+    memo = "The verdict was changed"
+    for kind, name, debit, credit, amount in (
+        (TransferKind.REVERSAL, "earning", earnings, wallet_, stands.earning),
+        (TransferKind.REVERSAL, "fee", fees, wallet_, stands.fee),
+        (TransferKind.HOLD, "", wallet_, held, owed),
+        (TransferKind.EARNING, "", held, earnings, parts.earning),
+        (TransferKind.FEE, "", held, fees, parts.fee),
+    ):
+        if amount:
+            key = ":".join(part for part in (kind, name, str(session_id), str(seq)) if part)
+            await store.post(conn, key, kind, debit, credit, amount, session_id, memo, now)
+    return parts
+
+
 async def wallet(ctx: Context, user_id: UUID) -> Wallet:
     """What the person has, in tokens; in demo mode including the grant a mentee starts with."""
     await open_wallet(ctx, user_id)

@@ -95,6 +95,20 @@ async def post(
     return transfer
 
 
+async def standing(conn: Conn, session_id: UUID) -> tuple[int, int]:
+    """(earning, fee) of a session: what was paid less what was taken back."""
+    row = await conn.fetchrow(
+        "SELECT coalesce(sum(t.amount) FILTER (WHERE t.kind = 'earning'), 0)"
+        " - coalesce(sum(t.amount) FILTER (WHERE t.kind = 'reversal' AND d.kind = 'earnings'), 0) AS earning,"
+        " coalesce(sum(t.amount) FILTER (WHERE t.kind = 'fee'), 0)"
+        " - coalesce(sum(t.amount) FILTER (WHERE t.kind = 'reversal' AND d.kind = 'fees'), 0) AS fee"
+        " FROM transfers t JOIN accounts d ON d.id = t.debit_account WHERE t.session_id = $1",
+        session_id,
+    )
+    assert row is not None  # noqa: S101 - an aggregate has a row
+    return int(row["earning"]), int(row["fee"])
+
+
 async def exists(conn: Conn, key: str) -> bool:
     found: bool = await conn.fetchval("SELECT EXISTS (SELECT FROM transfers WHERE key = $1)", key)
     return found

@@ -24,7 +24,8 @@ async def close_period(ctx: Context) -> Period | None:
 
     Normally that is at most the period of the latest 26th; after a missed 26th the missed one comes first. None when
     there was nothing to close, as always on the second run. One transaction per period: a process killed anywhere
-    leaves all of a period or nothing. An earning dated into a period that is closed already goes onto the next payslip.
+    leaves all of a period or nothing. An earning dated into a period that is closed already goes onto the next payslip,
+    and so does the correction of one that was paid: a payslip that was issued never changes.
     """
     now, zone = ctx.clock.now(), ctx.settings.timezone
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
@@ -52,6 +53,9 @@ async def _close_in(conn: Conn, ctx: Context, span: Span) -> Period | None:
     for mentor_id, group in groupby(earnings, key=attrgetter("mentor_id")):
         lines = [PayslipLine(e.transfer_id, e.session_id, e.amount) for e in group]
         total = sum(line.amount for line in lines)
+        if total <= 0:
+            # More was taken back than earned: all of it waits for a period in which there is something to pay.
+            continue
         payslip_id = new_id()
         await store.insert_payslip(conn, payslip_id, period.id, mentor_id, total, lines, now)
         earned = await ledger.account(conn, AccountKind.EARNINGS, mentor_id, now)

@@ -60,7 +60,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class PayslipLine:
-    """One earning, paid."""
+    """One earning, paid; or one that was taken back, with an amount below zero."""
 
     transfer_id: UUID
     session_id: UUID

@@ -10,15 +10,21 @@ from uuid import UUID
 from server.base.db import Conn
 from server.payroll.model import Payslip, PayslipLine, Period
 
-# Earnings no payslip carries yet.
+# Earnings no payslip carries yet, and what was taken back of earnings: lines of less than nothing.
 _UNPAID = (
-    " FROM transfers t JOIN accounts a ON a.id = t.credit_account"
-    " WHERE t.kind = 'earning' AND NOT EXISTS (SELECT FROM payslip_lines l WHERE l.transfer_id = t.id)"
+    " FROM (SELECT t.id, t.session_id, t.created_at, t.amount, t.credit_account AS account FROM transfers t"
+    " WHERE t.kind = 'earning' UNION ALL"
+    " SELECT t.id, t.session_id, t.created_at, -t.amount, t.debit_account FROM transfers t"
+    " JOIN accounts d ON d.id = t.debit_account WHERE t.kind = 'reversal' AND d.kind = 'earnings') t"
+    " JOIN accounts a ON a.id = t.account"
+    " WHERE NOT EXISTS (SELECT FROM payslip_lines l WHERE l.transfer_id = t.id)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Earning:
+    """``amount`` is below zero for one that was taken back."""
+
     transfer_id: UUID
     session_id: UUID
     mentor_id: UUID

@@ -20,10 +20,12 @@
  * @typedef {{type: "chat"} & ChatLine} Said
  * @typedef {{type: "chat_history", items: ChatLine[], more: boolean}} History
  * @typedef {{type: "session", status: string, outcome: string|null}} SessionChanged
+ * @typedef {{user_id: string, name: string, minutes: number, at: string}} Missed
+ * @typedef {{type: "nudged", people: Missed[]}} Nudged
  * @typedef {{type: "pong", t: number|string}} Pong
  * @typedef {{type: "error", code: string, detail: string, id?: string}} Refusal
  * @typedef {{type: "goodbye", reason: "left"|"replaced"|"ended"|"draining"}} Goodbye
- * @typedef {Welcome|Answer|Slots|Paused|Layers|Speaking|Quality|ParticipantChanged|Said|History|SessionChanged|Pong|Refusal
+ * @typedef {Welcome|Answer|Slots|Paused|Layers|Speaking|Quality|ParticipantChanged|Said|History|SessionChanged|Nudged|Pong|Refusal
  *   |Goodbye} FromServer
  *
  * @typedef {{type: "hello", room_token: string, resume?: string}

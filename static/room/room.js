@@ -12,6 +12,7 @@ import { Grid } from "./grid.js";
 import { listen } from "./keys.js";
 import { Line } from "./line.js";
 import { LocalMedia } from "./media.js";
+import { Missing } from "./missing.js";
 import { onNetworkChange } from "./network.js";
 import { PreJoin, pressed } from "./prejoin.js";
 import { showQuality } from "./quality.js";
@@ -50,6 +51,7 @@ class Room {
   /** @type {RoomSocket|null} */ #socket = null;
   /** @type {Line|null} */ #line = null;
   #dismissed = ""; // help with devices that has been read
+  #missing = new Missing(need("[data-testid=nudged]", HTMLElement, this.#view));
   #live = false; // the call view is shown
   #timers = /** @type {(() => void)[]} */ ([]);
 
@@ -106,6 +108,7 @@ class Room {
     this.#end = Date.parse(welcome.session.end);
     this.#start = Date.parse(welcome.session.start);
     this.#grid.everybody(welcome.participants);
+    this.#missing.everybody(welcome.participants);
     this.#grid.talking(null);
     this.#chat.welcome(welcome.chat, welcome.more);
     this.#tellState();
@@ -144,7 +147,11 @@ class Room {
         break;
       case "participant":
         this.#grid.person(message.participant);
+        this.#missing.person(message.participant);
         if (message.participant.user_id === this.#me) this.#line?.observed(message.participant.state === "present");
+        break;
+      case "nudged":
+        this.#missing.nudged(message.people);
         break;
       case "chat":
         this.#chat.said(message);

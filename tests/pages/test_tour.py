@@ -93,6 +93,8 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
         | {
             "/admin/testimonials": 200,
             "/admin/conduct": 200,
+            "/admin/reviews": 200,
+            f"/admin/sessions/{world.no_show.session_id}/verdict": 200,
             "/dev/inbox": 200,
             f"/dev/inbox?q={world.completed.session_id}": 200,
             "/admin/exports": 200,

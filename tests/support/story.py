@@ -51,6 +51,8 @@ class Story:
         peer = peer or f"{who.role}-{came.timestamp():.0f}"
         await attendance.joined(self.ctx, session_id, who.id, peer, came)
         if went is not None:
+            seconds = (went - came).total_seconds()
+            await attendance.seen(self.ctx, [(session_id, peer, went, seconds, 0.0)])
             await attendance.left(self.ctx, session_id, who.id, peer, went, "closed")
 
 

@@ -17,6 +17,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/bookings/{id}/reject": {"reason": "because"},
     "/api/v1/bookings/{id}/cancel": {"reason": "because"},
     "/api/v1/sessions/{id}/testimonial": {"stars": 5, "text": "Good."},
+    "/api/v1/sessions/{id}/review": {"reason": "because"},
 }
 
 

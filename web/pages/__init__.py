@@ -21,6 +21,7 @@ from web.pages import (
     room,
     sessions,
     testimonials,
+    verdicts,
 )
 from web.pages.render import TEMPLATES, render
 from web.problems import REQUEST_ID, Problem
@@ -58,6 +59,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
         *conduct.ROUTES,
         *room.ROUTES,
         *admin.ROUTES,
+        *verdicts.ROUTES,
         *reports.ROUTES,
         *money.ROUTES,
         *inbox.ROUTES,

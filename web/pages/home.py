@@ -64,6 +64,12 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
         ("/bookings", "calendar", "Bookings", "Everybody's bookings, newest first, with their state."),
         ("/admin/conflicts", "shield", "Conflicts", "What is booked and collides, and what resolves it."),
         ("/admin/merges", "people", "Merged sessions", "Several sessions of a mentor in one room."),
+        (
+            "/admin/reviews",
+            "clock",
+            "Reviews",
+            "Verdicts that somebody thinks are wrong, and our own outages.",
+        ),
         ("/admin/testimonials", "chat", "Testimonials", "What mentees wrote, to be read before it appears."),
         (
             "/admin/journey",

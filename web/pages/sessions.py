@@ -3,73 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from aiohttp import web as http
 
-from server.attendance import actions as attendance
-from server.attendance.model import PersonAttendance
+from server.attendance import amending
 from server.base.context import Context
 from server.base.errors import NotFound
 from server.booking import actions as booking
+from server.booking.model import Status
 from server.chat import actions as chat
 from server.chat.model import ChatMessage
 from server.ledger.model import split
 from server.meetinglog import actions as meetinglog
 from server.people.model import Principal, Role
 from server.sessions import actions as sessions
-from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
+from server.sessions.model import Outcome
 from server.testimonials import actions as testimonials
 from server.testimonials.model import LONGEST, Testimonial
 from web.access import Owner
 from web.context import context
 from web.pages.render import render, signed_in
-from web.pages.views import BookingView, Person, principal_of, view_of
-from web.rendering import spoken_duration
+from web.pages.timeline import bars_of
+from web.pages.views import BookingView, principal_of, view_of
 from web.routing import page
 
-BAR_WIDTH = 1000  # units of the picture's view box
 CHAT_PAGES = 20  # of 50 messages: a transcript longer than a thousand lines is read through the API
 BOOKING_PAGES = 3  # of 100
-SLIVER = 4.0  # units: a presence of seconds must still be seen
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One person's presence from the opening of the room to its closing, in units of BAR_WIDTH."""
-
-    person: Person
-    words: str
-    from_at: datetime
-    to_at: datetime
-    plan_x: float
-    plan_width: float
-    parts: tuple[tuple[float, float], ...]  # (x, width)
 
 
 @dataclass(frozen=True, slots=True)
 class SettlementLine:
     words: str
     amount: int
-
-
-def bar(person: Person, seen: PersonAttendance, start: datetime, end: datetime) -> Bar:
-    """Where the person's intervals lie between the room's opening and its closing."""
-    opens, closes = start - JOIN_OPENS, end + JOIN_CLOSES
-    whole = closes - opens
-
-    def x(at: datetime) -> float:
-        return round(BAR_WIDTH * ((min(max(at, opens), closes) - opens) / whole), 1)
-
-    parts = tuple((x(i.start), max(SLIVER, round(x(i.end) - x(i.start), 1))) for i in seen.intervals)
-    if not seen.intervals:
-        words = "was not there"
-    else:
-        words = f"{spoken_duration(seen.present_seconds)} present"
-        if seen.talk_seconds >= 1:
-            words += f", {spoken_duration(seen.talk_seconds)} talking"
-    return Bar(person, words, opens, closes, x(start), round(x(end) - x(start), 1), parts)
 
 
 def outcome_words(view: BookingView) -> str:
@@ -85,6 +51,8 @@ def outcome_words(view: BookingView) -> str:
         case Outcome.BOTH_ABSENT:
             return "Nobody came. The tokens went back."
         case Outcome.CANCELLED:
+            if view.status == Status.HELD:
+                return "Our service was out of order. The session counts against nobody, and the tokens went back."
             return "The session was cancelled. The tokens went back."
     return ""
 
@@ -117,15 +85,21 @@ async def one(request: http.Request) -> http.StreamResponse:
             raise
         raise http.HTTPSeeOther(f"/bookings/{asked}") from None
     view = view_of(await booking.get(ctx, who, session.booking_id), user, reader.now, session)
-    seen = await attendance.of_session(ctx, who, session.id) if view.started else ()
-    people = {view.mentor.id: view.mentor, view.mentee.id: view.mentee}
-    bars = [bar(people[it.user_id], it, session.start, session.end) for it in seen]
+    bars = bars_of(await amending.evidence(ctx, session.id), view.mentor, view.mentee) if view.started else []
+    steps = await amending.of_session(ctx, who, session.id) if view.outcome else ()
+    reviews = (
+        [r for r in await amending.reviews_of(ctx, session.id) if r.asked_by == user.id] if steps else []
+    )
+    asking = user.role is not Role.ADMIN and amending.may_ask(steps, reviews, user.id, reader.now)
     return await render(
         request,
         "session.html",
         view=view,
-        bars=bars if view.over or any(it.parts for it in bars) or view.outcome else [],
+        bars=bars if view.over or any(it.parts or it.waiting for it in bars) or view.outcome else [],
         outcome_words=outcome_words(view),
+        steps=steps,
+        reviews=reviews,
+        may_ask=asking,
         settlement=settlement(view, ctx.settings.platform_fee_percent),
         written=await _written(ctx, view),
         longest=LONGEST,

@@ -293,13 +293,21 @@ async def refs(conn: Conn, connection_id: UUID) -> set[str]:
 
 
 async def written(
-    conn: Conn, connection_id: UUID, task: Task, event: Written | None, error: str | None = None
+    conn: Conn,
+    connection_id: UUID,
+    lease_until: datetime,
+    task: Task,
+    event: Written | None,
+    error: str | None = None,
 ) -> None:
-    """The event is now there as ``event`` (None: it is not); done, unless something else is wanted by now."""
+    """The event is now there as ``event`` (None: it is not); done, unless something else is wanted by now, or
+    somewhere else, which ends the lease."""
     await conn.execute(
-        "UPDATE calendar_events SET ref = $3, etag = $4, error = $7, done = (wanted = $5 AND present = $6)"
+        "UPDATE calendar_events SET ref = $3, etag = $4, error = $7, done = (wanted = $5 AND present = $6"
+        " AND EXISTS (SELECT FROM calendar_connections WHERE id = $1 AND lease_until = $8))"
         " WHERE connection_id = $1 AND session_id = $2",
         connection_id, task.session_id, event and event.ref, event and event.etag, task.wanted, task.present, error,
+        lease_until,
     )  # fmt: skip
 
 

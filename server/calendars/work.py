@@ -129,13 +129,13 @@ async def _look(
         return None
     if calendar is None:
         raise CalendarRefused(f"{connection.provider} is not configured here")
-    await _write(ctx, calendar, connection)
+    await _write(ctx, calendar, connection, lease_until)
     await _read(ctx, calendar, connection)
     connection = await _watch(ctx, calendar, connection)
     return connection.next_look(ctx.clock.now())
 
 
-async def _write(ctx: Context, calendar: Calendar, connection: Connection) -> None:
+async def _write(ctx: Context, calendar: Calendar, connection: Connection, lease_until: datetime) -> None:
     while True:
         async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
             found = await store.tasks(conn, connection.id, ctx.clock.now(), TASKS)
@@ -148,7 +148,7 @@ async def _write(ctx: Context, calendar: Calendar, connection: Connection) -> No
                 problem = str(error)[:500]
                 log.warning("calendar_event_refused", session_id=str(task.session_id), error=problem)
             async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-                await store.written(conn, connection.id, task, event, problem)
+                await store.written(conn, connection.id, lease_until, task, event, problem)
         if len(found) < TASKS:
             return
 

@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestServer
 from jobs.periodic import renew_calendars
 from server.base.clock import SteppedClock
 from server.base.errors import Conflict, Invalid
-from server.calendars import accounts
+from server.calendars import accounts, store
 from server.calendars import actions as calendars
-from server.calendars.model import POLL, ConnectionStatus, Provider
+from server.calendars.model import LEASE, POLL, ConnectionStatus, Provider
 from server.integrations.calendars import rest
 from server.integrations.calendars.carrier import GuardedResolver, ServerForbidden, checked, forbidden
 from server.integrations.calendars.dav import DavCalendar
@@ -341,3 +341,22 @@ async def test_what_is_wrong_with_an_account_is_told_at_its_field(dav: Desk, acc
         await accounts.connect_account(earnest, me, "https://127.0.0.1/", account.name, account.password)
     assert refused.value.errors[0].code == "address_refused"
     assert Provider.CALDAV not in calendars.providers(dav.ctx)  # needs no consent page
+
+
+async def test_a_choice_made_while_a_worker_writes_is_not_lost(dav: Desk, account: Account) -> None:
+    account.make("work", "Work")
+    story, now = dav.story, dav.story.clock.now()
+    await join(dav, account)
+    await story.session(now.replace(hour=12) + timedelta(days=2))
+    await dav.work()
+    connection = await dav.connection()
+    async with dav.ctx.pool.acquire() as conn:
+        await conn.execute("UPDATE calendar_events SET done = false")
+        await conn.execute("UPDATE calendar_connections SET due_at = $1", now)
+        assert await store.claim(conn, now, now + LEASE) is not None
+        [task] = await store.tasks(conn, connection.id, now, 10)
+    await accounts.choose(dav.ctx, story.mentor.id, connection.id, replace(account, calendar="work").url)
+    async with dav.ctx.pool.acquire() as conn:  # the worker has written it to the old one meanwhile
+        await store.written(conn, connection.id, now + LEASE, task, task.event)
+    await dav.work()
+    assert (len(account.ours()), len(replace(account, calendar="work").ours())) == (0, 1)

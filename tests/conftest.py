@@ -22,6 +22,7 @@ from server.embedded.postgres import PostgresServer, free_port, start_postgres
 from server.embedded.redis import DATABASES, RedisServer, start_redis
 from server.migrations import migrate
 from server.settings import Settings, load_settings
+from tests.support.databases import Databases
 from tests.support.radicale import Radicale, running_radicale
 from tests.support.smtp import SmtpServer, running_smtp
 
@@ -52,6 +53,7 @@ class Servers:
     postgres: PostgresServer
     redis: RedisServer
     template: str
+    databases: Databases
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +86,8 @@ async def _start(directory: Path) -> Servers:
         await migrate(conn)
     finally:
         await conn.close()
-    return Servers(postgres, await start_redis(directory, durable=False), template="visavis")
+    databases = Databases(postgres.superuser_url, "visavis")
+    return Servers(postgres, await start_redis(directory, durable=False), "visavis", databases)
 
 
 async def _stop(servers: Servers) -> None:
@@ -133,11 +136,10 @@ def open_directory() -> Iterator[Path]:
 
 @pytest.fixture
 async def database_url(servers: Servers) -> AsyncIterator[str]:
-    """A fresh, migrated, empty database; dropped afterwards, also with connections open."""
-    name = f"test_{next(_numbers)}"
-    await _administer(servers, f"CREATE DATABASE {name} OWNER visavis TEMPLATE {servers.template}")
+    """A migrated, empty database of the test's own; its connections are ended afterwards."""
+    name = await servers.databases.take()
     yield _sibling(servers, name)
-    await _administer(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    await servers.databases.give_back(name)
 
 
 def _sibling(servers: Servers, name: str) -> str:

@@ -16,6 +16,7 @@ from server.endpoints import Endpoints
 from server.oauth import OAuthClients, read_clients
 from server.private import kept_secret
 from server.providers import Providers, read_providers
+from server.proxies import Network, networks
 
 T = TypeVar("T")
 
@@ -100,6 +101,7 @@ class Settings:
     media_addresses: tuple[str, ...]  # announced in ICE candidates
     turn: Turn | None  # None: clients reach the media port themselves
     public_url: str  # without a slash at the end
+    trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For is believed
     database_url: str = field(repr=False)
     database_replica_url: str | None = field(repr=False)
     redis_url: str = field(repr=False)
@@ -281,6 +283,7 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         media_addresses=reader.parsed("VISAVIS_MEDIA_ADDRESSES", _default_addresses(host), _addresses),
         turn=_turn(reader),
         public_url=reader.parsed("VISAVIS_PUBLIC_URL", default_url, _public_url),
+        trusted_proxies=reader.parsed("VISAVIS_TRUSTED_PROXIES", (), networks),
         database_url=database_url or "",
         database_replica_url=replica_url,
         redis_url=redis_url or "",

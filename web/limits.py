@@ -11,8 +11,9 @@ from aiohttp import web as http
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from server import proxies
 from server.base.errors import TooMany
-from web.context import STORES
+from web.context import STORES, context
 
 log = structlog.get_logger(__name__)
 
@@ -61,8 +62,9 @@ async def count(redis: Redis, limit: Limit, *parts: str) -> int | None:
 
 
 def address(request: http.Request) -> str:
-    """The caller's network address as the socket knows it."""
-    return request.remote or "unknown"
+    """The caller's network address: the socket's, or what our own proxies say (`VISAVIS_TRUSTED_PROXIES`)."""
+    trusted = context(request).settings.trusted_proxies
+    return proxies.caller(request.remote, request.headers.getall("X-Forwarded-For", ()), trusted)
 
 
 async def forgive(request: http.Request, limit: Limit, *parts: str) -> None:

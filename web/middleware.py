@@ -17,6 +17,7 @@ from server.settings import Settings
 from web.access import RoomToken, admit, needs_sign_in
 from web.csrf import protect
 from web.identity import IDENTITY, Anonymous, Identity, resolve, visitor
+from web.limits import address
 from web.problems import REQUEST_ID
 from web.routing import Surface, declaration, template
 
@@ -71,7 +72,7 @@ def _account(request: http.Request, status: int, seconds: float) -> None:
         status=status,
         ms=round(seconds * 1000, 1),
         user_id=str(who.user_id) if who else None,
-        remote=request.remote,
+        remote=address(request),
     )
 
 

@@ -60,6 +60,7 @@ def test_all_faults_are_reported_together() -> None:
         "VISAVIS_MEDIA_PORT": "65536",
         "VISAVIS_PUBLIC_URL": "visavis.example.org",
         "VISAVIS_MEDIA_ADDRESSES": "192.0.2.1, router",
+        "VISAVIS_TRUSTED_PROXIES": "10.0.0.1/8",
         "VISAVIS_TURN_URLS": "turn:relay.example?transport=udp, https://relay.example",
         "VISAVIS_TURN_SECRET": "hunter2",
         "VISAVIS_TURN_TTL_SECONDS": "5",

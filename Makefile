@@ -67,6 +67,7 @@ bench: .venv/dev.stamp browser janus  ## Benchmarks, as ratios where a peer is i
 	$(BIN)/python -m loadtest sfu
 	$(BIN)/python -m loadtest bench
 	$(BIN)/python -m tests.simulation
+	$(BIN)/python -m tests.jobs.bench_jobs
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Visavis needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from jobs import store
 from jobs.periodic import JOBS
@@ -13,6 +14,7 @@ from jobs.schedule import zone_of
 from jobs.store import LastRun
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT
+from server.operations.model import Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,26 @@ class JobState:
     paused: bool
     last: LastRun | None
     next_run: datetime
+
+
+def catalogue(now: datetime, business: ZoneInfo) -> list[Card]:
+    """What every job says of itself, for the administrators' board."""
+    cards = []
+    for job in JOBS.values():
+        zone = zone_of(job.zone, business)
+        cards.append(
+            Card(
+                name=job.name,
+                summary=job.summary,
+                schedule=job.schedule.text,
+                zone=zone.key,
+                missed=job.missed.value,
+                time_limit=job.time_limit,
+                latest=job.schedule.latest(now, zone),
+                next=job.schedule.next(now, zone),
+            )
+        )
+    return cards
 
 
 async def overview(ctx: Context) -> list[JobState]:

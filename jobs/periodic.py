@@ -10,7 +10,7 @@ from jobs.outbox import Drained, drain
 from jobs.reminders import remind
 from jobs.retention import retain
 from jobs.runner import Job, run_tick
-from jobs.schedule import BUSINESS, Daily, EveryMinute, Monthly
+from jobs.schedule import BUSINESS, Daily, EveryHours, EveryMinute, Monthly
 from server.attendance import actions as attendance
 from server.base.context import Context
 from server.base.errors import NotFound
@@ -23,6 +23,7 @@ from server.journey import actions as journey
 from server.meetinglog import actions as meetinglog
 from server.notifications.actions import deliver_due
 from server.notifications.model import Delivery
+from server.notifications.retry import another_round
 from server.payroll import actions as payroll
 from server.payroll.model import CLOSING_DAY
 
@@ -80,6 +81,14 @@ JOBS: Mapping[str, Job] = {
             600,
             close_payroll,
             zone=BUSINESS,
+        ),
+        # What a provider's outage has killed does not care which tick finds it.
+        Job(
+            "mail_retry",
+            EveryHours(5),
+            "give messages another round that a provider's outage has killed",
+            60,
+            another_round,
         ),
         # At six, when the sessions of the month's last evening have their verdict. A missed tick needs no run of its
         # own: the job writes the report of every month that has none. The same goes for days and exports.

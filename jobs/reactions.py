@@ -12,7 +12,7 @@ from typing import TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs import reminders
+from jobs import reminders, store
 from jobs.after import (
     follow_up,
     review_no_shows,
@@ -266,6 +266,23 @@ async def tell_broken(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     )  # fmt: skip
 
 
+async def tell_journey(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Every administrator learns that a month's report is written, and where it is."""
+    reported = decode(JourneyReported, fact.data)
+    label = f"{reported.month:%Y-%m}"
+    url = f"{ctx.settings.public_url}/admin/journey?month={label}"
+    for admin_id in await store.administrators(conn):
+        admin = await load_person(conn, admin_id)
+        values = {
+            "name": admin.name, "label": label, "mentees": reported.mentees, "booked": reported.booked,
+            "held": reported.held, "missed": reported.missed, "url": url,
+        }  # fmt: skip
+        await notifications.notify_in(
+            conn, ctx, kind=Kind.JOURNEY, recipient=admin, role="admin", dedup_key=f"journey:{label}", values=values,
+            link=url,
+        )  # fmt: skip
+
+
 async def log_event(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     """The meeting log is a projection of these facts."""
     await meetinglog.write_in(conn, fact)
@@ -304,5 +321,5 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     TestimonialRejected.KIND: (tell_not_published,),
     PayslipIssued.KIND: (send_payslip,),
     CalendarBroken.KIND: (tell_broken,),
-    JourneyReported.KIND: (),
+    JourneyReported.KIND: (tell_journey,),
 }

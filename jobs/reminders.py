@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+
+import asyncpg
 
 from jobs import store
 from jobs.meetings import BOTH, load_meeting
@@ -20,7 +24,8 @@ from server.notifications.model import Kind
 log = logger(__name__)
 
 TOLERANCE = timedelta(minutes=11)  # a tick may be that late; after it, the next tier speaks
-BATCH = 20  # reminders per transaction
+BATCH = 40  # reminders per transaction
+LANES = 3  # transactions at once: while one waits for the database, another one thinks
 # The text for a lead of at least so much. None of them says how long it is until then: they may come late.
 TEMPLATES = (
     (timedelta(hours=2), "reminder_4_hours"),
@@ -64,28 +69,79 @@ async def plan_in(conn: Conn, ctx: Context, session_id: UUID) -> None:
         )
 
 
-async def remind(ctx: Context) -> int:
+async def remind(ctx: Context, lanes: int = LANES) -> int:
     """Tell both people of every reminder that is due; returns the messages written. Safe to run anywhere at once.
 
     One that is later than TOLERANCE is noted as missed. A reminder that fails harms no other, and is tried again by
     the next sweep for as long as it is not too late.
     """
     await _plan_forgotten(ctx)
-    told, after = 0, (datetime.min.replace(tzinfo=ctx.clock.now().tzinfo), UUID(int=0))
+    sweep = _Sweep((datetime.min.replace(tzinfo=ctx.clock.now().tzinfo), UUID(int=0)))
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(lanes):
+            tasks.create_task(_lane(ctx, sweep))
+    return sweep.told
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """What the lanes of a sweep share. ``after``: (due, id) of the last reminder that one of them has taken."""
+
+    after: tuple[datetime, UUID]
+    told: int = 0
+
+
+async def _lane(ctx: Context, sweep: _Sweep) -> None:
+    """Batch after batch, each in a transaction, behind what the lanes have taken already."""
+
+    async def work(conn: Conn) -> tuple[int, int]:
+        batch = await store.claim_reminders(conn, ctx.clock.now(), after, BATCH)
+        if batch:
+            sweep.after = max(sweep.after, (batch[-1].due_at, batch[-1].id))
+        told = await _together(conn, ctx, batch)
+        if told is None:
+            told = sum([await _alone(conn, ctx, planned) for planned in batch])
+        return told, len(batch)
+
     while True:
+        after = sweep.after
+        told, taken = await in_transaction(ctx.pool, work)
+        sweep.told += told
+        if taken == 0:
+            return
 
-        async def work(
-            conn: Conn, after: tuple[datetime, UUID] = after
-        ) -> tuple[int, tuple[datetime, UUID] | None]:
-            batch = await store.claim_reminders(conn, ctx.clock.now(), after, BATCH)
-            count = sum([await _tell(conn, ctx, planned) for planned in batch])
-            return count, (batch[-1].due_at, batch[-1].id) if batch else None
 
-        count, last = await in_transaction(ctx.pool, work)
-        told += count
-        if last is None:
+async def _together(conn: Conn, ctx: Context, batch: Sequence[Planned]) -> int | None:
+    """A batch in one savepoint; None, and nothing has happened, when one of it fails."""
+    try:
+        async with conn.transaction():
+            now, told = ctx.clock.now(), 0
+            settled: list[tuple[UUID, str]] = []
+            for planned in batch:
+                count, status = await _tell(conn, ctx, planned, now)
+                told += count
+                settled.append((planned.id, status))
+            await store.settle_reminders(conn, settled, now)
             return told
-        after = last
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+        raise  # the whole transaction is repeated
+    except Exception:  # noqa: BLE001 - told by `_alone`, where it is known whose it is
+        return None
+
+
+async def _alone(conn: Conn, ctx: Context, planned: Planned) -> int:
+    """One reminder in a savepoint."""
+    try:
+        async with conn.transaction():
+            now = ctx.clock.now()
+            told, status = await _tell(conn, ctx, planned, now)
+            await store.settle_reminders(conn, [(planned.id, status)], now)
+            return told
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+        raise
+    except Exception:
+        log.exception("reminder_failed", session_id=str(planned.session_id))
+        return 0
 
 
 async def _plan_forgotten(ctx: Context) -> None:
@@ -103,30 +159,16 @@ async def _plan_forgotten(ctx: Context) -> None:
         await in_transaction(ctx.pool, work)
 
 
-async def _tell(conn: Conn, ctx: Context, planned: Planned) -> int:
-    """One reminder in a savepoint."""
-    now = ctx.clock.now()
-    try:
-        async with conn.transaction():
-            meeting = await load_meeting(conn, ctx, planned.session_id)
-            told = 0
-            if meeting.status is not Status.APPROVED or meeting.occasion.revision != planned.revision:
-                status = "cancelled"
-            elif now >= meeting.occasion.start or now > planned.due_at + TOLERANCE:
-                status = "missed"
-                log.warning(
-                    "reminder_missed", session_id=str(planned.session_id), lead_seconds=planned.lead_seconds
-                )
-            else:
-                status = "sent"
-                key = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}"
-                template = template_for(timedelta(seconds=planned.lead_seconds))
-                start = meeting.occasion.start
-                told = await meeting.tell(
-                    conn, ctx, BOTH, Kind.REMINDER, key, template=template, expires_at=start
-                )
-            await store.settle_reminder(conn, planned.id, status, now)
-            return told
-    except Exception:
-        log.exception("reminder_failed", session_id=str(planned.session_id))
-        return 0
+async def _tell(conn: Conn, ctx: Context, planned: Planned, now: datetime) -> tuple[int, str]:
+    """(messages written, what becomes of the reminder)"""
+    meeting = await load_meeting(conn, ctx, planned.session_id)
+    start = meeting.occasion.start
+    if meeting.status is not Status.APPROVED or meeting.occasion.revision != planned.revision:
+        return 0, "cancelled"
+    if now >= start or now > planned.due_at + TOLERANCE:
+        log.warning("reminder_missed", session_id=str(planned.session_id), lead_seconds=planned.lead_seconds)
+        return 0, "missed"
+    key = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}"
+    template = template_for(timedelta(seconds=planned.lead_seconds))
+    told = await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key, template=template, expires_at=start)
+    return told, "sent"

@@ -61,10 +61,12 @@ async def run_due(ctx: Context, job: Job) -> Round:
     now = ctx.clock.now()
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         progress = await store.progress(conn, job.name, now, MOST_ATTEMPTS)
-    if progress.paused:
-        return Round(through=False)
-    zone = zone_of(job.zone, ctx.settings.timezone)
     rows = 0
+    if progress.requested_at is not None:
+        rows += await _run_requested(ctx, job, progress.requested_at)
+    if progress.paused:
+        return Round(False, rows)
+    zone = zone_of(job.zone, ctx.settings.timezone)
     for due in due_ticks(job.schedule, zone, job.missed, now, progress.last, progress.unfinished):
         if due.skipped:
             async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
@@ -78,16 +80,36 @@ async def run_due(ctx: Context, job: Job) -> Round:
     return Round(True, rows)
 
 
+async def _run_requested(ctx: Context, job: Job, requested_at: datetime) -> int:
+    """Run the job as somebody asked at the board, also while it is paused; the rows. The wish ends with the run, so a
+    killed runner's is fulfilled by the next; one that fails is told on the board and not repeated."""
+    run = await run_tick(ctx, job, requested_at, wished=True)
+    if run is None:
+        async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+            if not await store.is_finished(conn, job.name, requested_at):
+                return 0  # somebody else is at it, or at another tick of the job: look again
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        await store.end_request(conn, job.name, requested_at)
+    return run.rows if run is not None else 0
+
+
 async def run_tick(
-    ctx: Context, job: Job, scheduled_for: datetime, *, by_hand: bool = False, missed: int = 0
+    ctx: Context,
+    job: Job,
+    scheduled_for: datetime,
+    *,
+    by_hand: bool = False,
+    wished: bool = False,
+    missed: int = 0,
 ) -> Run | None:
     """Run the tick; None when it is done already or somebody else is at it.
 
-    ``by_hand``: repeat a finished tick too (it changes nothing), and wait for another runner.
+    ``by_hand``: repeat a finished tick too (it changes nothing), and wait for another runner. ``wished``: it is no tick
+    of the schedule, but an instant at which somebody asked for the job.
     Raises ``Conflict("job_running")`` when that one takes longer than WAIT_FOR_OTHER. Faults of the job are in the
     result. A job that makes up for every tick sees a clock that stands at its tick, as ``jobs run NAME --at`` does.
     """
-    made_up = job.missed is Missed.ALL and not by_hand
+    made_up = job.missed is Missed.ALL and not (by_hand or wished)
     inside = replace(ctx, clock=SteppedClock(scheduled_for)) if made_up else ctx
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         if by_hand:
@@ -102,7 +124,7 @@ async def run_tick(
         try:
             run_id = await store.begin_run(
                 conn, job.name, scheduled_for, ctx.clock.now(),
-                again=by_hand, retry_after=RETRY_FAILED, missed=missed,
+                again=by_hand, retry_after=RETRY_FAILED, missed=missed, by_hand=wished,
             )  # fmt: skip
             if run_id is None:
                 return None

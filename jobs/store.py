@@ -43,12 +43,13 @@ async def begin_run(
     again: bool,
     retry_after: timedelta,
     missed: int = 0,
+    by_hand: bool = False,
 ) -> UUID | None:
     """Open the run of that tick; None when it was finished before and is not to be done ``again``.
 
     An unfinished run found here belongs to a dead process (we hold the job's lock) and is taken over. A failed one is
-    repeated after ``retry_after``. ``again`` marks it as run by hand; such a run is no tick of the schedule, which runs
-    it (again) when its own tick is that instant.
+    repeated after ``retry_after``. ``by_hand`` marks it as a run that somebody wished for; such a run is no tick of the
+    schedule, which runs it (again) when its own tick is that instant.
     """
     run_id: UUID | None = await conn.fetchval(
         "INSERT INTO job_runs AS r (id, job, scheduled_for, started_at, heartbeat_at, by_hand, missed_ticks)"
@@ -56,9 +57,9 @@ async def begin_run(
         " ON CONFLICT (job, scheduled_for) DO UPDATE SET started_at = $4, heartbeat_at = $4, finished_at = NULL,"
         " result = NULL, error = NULL, by_hand = r.by_hand AND $5, attempts = r.attempts + 1,"
         " missed_ticks = CASE WHEN r.by_hand THEN $7 ELSE r.missed_ticks END"
-        " WHERE $5 OR r.by_hand OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
+        " WHERE $8 OR (r.by_hand AND NOT $5) OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
         " RETURNING id",
-        new_id(), job, scheduled_for, now, again, now - retry_after, missed,
+        new_id(), job, scheduled_for, now, by_hand or again, now - retry_after, missed, again,
     )  # fmt: skip
     return run_id
 
@@ -89,6 +90,7 @@ class Progress:
     last: datetime | None
     unfinished: list[datetime]
     paused: bool
+    requested_at: datetime | None  # an administrator wants it run now
 
 
 async def progress(conn: Conn, job: str, now: datetime, most_attempts: int) -> Progress:
@@ -99,11 +101,29 @@ async def progress(conn: Conn, job: str, now: datetime, most_attempts: int) -> P
         " ARRAY(SELECT scheduled_for FROM job_runs WHERE job = $1 AND scheduled_for <= $2 AND NOT by_hand"
         " AND result IS DISTINCT FROM 'ok' AND result IS DISTINCT FROM 'skipped' AND attempts < $3"
         " ORDER BY scheduled_for DESC LIMIT 400) AS unfinished,"
-        " EXISTS (SELECT FROM job_pauses WHERE job = $1) AS paused",
+        " EXISTS (SELECT FROM job_pauses WHERE job = $1) AS paused,"
+        " (SELECT requested_at FROM job_requests WHERE job = $1) AS requested_at",
         job, now, most_attempts,
     )  # fmt: skip
     assert row is not None  # noqa: S101 - a select without FROM always returns a row
-    return Progress(row["last"], sorted(row["unfinished"]), row["paused"])
+    return Progress(row["last"], sorted(row["unfinished"]), row["paused"], row["requested_at"])
+
+
+async def is_finished(conn: Conn, job: str, scheduled_for: datetime) -> bool:
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM job_runs WHERE job = $1 AND scheduled_for = $2 AND finished_at IS NOT NULL)",
+        job, scheduled_for,
+    )  # fmt: skip
+    return found
+
+
+async def wished(conn: Conn) -> list[str]:
+    """The jobs that somebody wants run now."""
+    return [row["job"] for row in await conn.fetch("SELECT job FROM job_requests")]
+
+
+async def end_request(conn: Conn, job: str, requested_at: datetime) -> None:
+    await conn.execute("DELETE FROM job_requests WHERE job = $1 AND requested_at = $2", job, requested_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +227,12 @@ async def session_story(conn: Conn, session_id: UUID) -> SessionStory | None:
     return SessionStory(**row) if row else None
 
 
+async def administrators(conn: Conn) -> list[UUID]:
+    """Those whose account is open."""
+    rows = await conn.fetch("SELECT id FROM users WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id")
+    return [row["id"] for row in rows]
+
+
 # ---------------------------------------------------------------- reminders
 
 
@@ -273,10 +299,13 @@ async def claim_reminders(
     return [Planned(**row) for row in rows]
 
 
-async def settle_reminder(conn: Conn, reminder_id: UUID, status: str, now: datetime) -> None:
+async def settle_reminders(conn: Conn, settled: Sequence[tuple[UUID, str]], now: datetime) -> None:
+    """(reminder, status)"""
     await conn.execute(
-        "UPDATE reminders SET status = $2, settled_at = $3 WHERE id = $1", reminder_id, status, now
-    )
+        "UPDATE reminders r SET status = s.status, settled_at = $3"
+        " FROM unnest($1::uuid[], $2::text[]) AS s (id, status) WHERE r.id = s.id",
+        [reminder_id for reminder_id, _ in settled], [status for _, status in settled], now,
+    )  # fmt: skip
 
 
 async def without_reminders(conn: Conn, after: datetime, until: datetime) -> list[UUID]:

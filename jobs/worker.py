@@ -15,6 +15,7 @@ from arq import cron, func
 from arq.worker import Worker as ArqWorker
 from redis.exceptions import RedisError
 
+from jobs import store
 from jobs.outbox import drain
 from jobs.periodic import JOBS
 from jobs.runner import Job, run_due
@@ -22,7 +23,7 @@ from jobs.schedule import zone_of
 from jobs.watch import LOOK, Watch
 from server.base.clock import Clock, SystemClock
 from server.base.context import Context
-from server.base.db import create_pool
+from server.base.db import COMMAND_TIMEOUT, create_pool
 from server.base.log import configure, logger
 from server.calendars.work import work_due
 from server.integrations.channels import Channels, make_channels
@@ -37,8 +38,10 @@ TROUBLE_MOST = 30.0
 REDIS_REST_MOST = 5.0  # seconds; Redis is only the doorbell, and asking whether it is back costs little
 ARQ_POLL = 0.2  # seconds: what a ring takes to be heard
 ARQ_JOB_TIMEOUT = 10  # seconds; the doorbell only rings. A killed worker's ring is silent for that long
+SENDERS = 8  # messages on their way at once: a provider that takes 0.1 s is sent 80 a second
+MAILS_AT_ONCE = 200  # messages per round: stopping waits for no more
 POOL_SIZE = (
-    24  # six jobs with a lock, a heartbeat and a transaction each, and six for outbox, mail and calendars
+    36  # six jobs with a lock, a heartbeat and a transaction each; senders, the outbox's lanes, calendars
 )
 
 
@@ -80,7 +83,8 @@ class Worker:
     ) -> None:
         self._pace = pace or Pace()
         self._facts, self._mails, self._calendars = Bell(), Bell(), Bell()
-        self._looks = Bell()
+        self._looks, self._wishes = Bell(), Bell()
+        self._wished: frozenset[str] = frozenset()  # jobs that somebody wants run now
         self._ticks = {name: Bell() for name in JOBS}
         # Facts that this process records itself need no Redis to be noticed here.
         self._ctx = Context(ctx.pool, ctx.clock, ctx.settings, self._facts.ring)
@@ -94,7 +98,9 @@ class Worker:
         if not self._stopping.is_set():
             log.info("worker_stopping")
             self._stopping.set()
-            for bell in (self._facts, self._mails, self._calendars, self._looks, *self._ticks.values()):
+            for bell in (
+                self._facts, self._mails, self._calendars, self._looks, self._wishes, *self._ticks.values()
+            ):  # fmt: skip
                 bell.ring()
 
     async def run(self) -> None:
@@ -115,6 +121,9 @@ class Worker:
                     name="calendars",
                 ),
                 tasks.create_task(self._loop("watch", self._looks, LOOK, self._look), name="watch"),
+                tasks.create_task(
+                    self._loop("wishes", self._wishes, self._pace.sweep, self._look_for_wishes), name="wishes"
+                ),
                 *(tasks.create_task(self._job_loop(job), name=f"job:{job.name}") for job in JOBS.values()),
             ]
             log.info("worker_ready", jobs=list(JOBS))
@@ -148,10 +157,16 @@ class Worker:
         while not self._stopping.is_set() and await work_due(self._ctx, limit=8):
             self._facts.ring()
 
+    async def _look_for_wishes(self) -> None:
+        async with self._ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+            self._wished = frozenset(await store.wished(conn))
+        for name in self._wished & self._ticks.keys():
+            self._ticks[name].ring()
+
     async def _deliver(self) -> None:
         # A few at a time, so that stopping need not wait for a long queue.
         while not self._stopping.is_set():
-            delivery = await deliver_due(self._ctx, self._channels, limit=20)
+            delivery = await deliver_due(self._ctx, self._channels, MAILS_AT_ONCE, SENDERS)
             if delivery.sent == 0:
                 break
 
@@ -163,7 +178,7 @@ class Worker:
             nonlocal done
             zone = zone_of(job.zone, self._ctx.settings.timezone)
             tick = job.schedule.latest(self._ctx.clock.now(), zone)
-            if tick == done:
+            if tick == done and job.name not in self._wished:
                 return
             did = await run_due(self._ctx, job)
             if did.through:
@@ -208,6 +223,7 @@ class Worker:
         async def react(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
             self._facts.ring()
             self._calendars.ring()
+            self._wishes.ring()
 
         async def tick(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
             for bell in self._ticks.values():

@@ -13,6 +13,7 @@ from aiohttp import web as http
 from redis.asyncio import Redis
 
 import signaling
+from jobs.board import catalogue
 from media import Collector, MediaConfig, MediaServer
 from server.attendance import actions as attendance
 from server.base.clock import Clock, SystemClock
@@ -64,7 +65,9 @@ def build_app(
         },
         figures=metrics,
         request_seconds=metrics.request_seconds,
+        uncounted=metrics.uncounted,
         recordings_of=media.record,
+        catalogue=lambda now: catalogue(now, ctx.settings.timezone),
     )
     declare(
         app, "GET", signaling.PATH, access=RoomToken(), surface=Surface.SOCKET, summary="The room's socket."

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 from prometheus_client import (
     CollectorRegistry,
+    Counter,
     GCCollector,
     Histogram,
     PlatformCollector,
@@ -62,6 +63,11 @@ class Metrics:
             ("route", "method", "status"),
             registry=self.registry,
             buckets=REQUEST_BUCKETS,
+        )
+        self.uncounted = Counter(
+            "visavis_rate_limit_uncounted",
+            "Requests that passed a rate limit uncounted, because Redis did not answer.",
+            registry=self.registry,
         )
         self.registry.register(_Asked(lambda: _of_media(media(), sockets())))
         self.registry.register(_Asked(lambda: _of_stored(self._stored)))

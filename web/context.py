@@ -10,16 +10,23 @@ from aiohttp import web as http
 from server.base.context import Context
 
 if TYPE_CHECKING:
+    from prometheus_client import Counter
     from redis.asyncio import Redis
 
 CONTEXT: http.AppKey[Context] = http.AppKey("context", Context)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stores:
-    """Redis, for logins and limits. Never for anything that must not be lost."""
+    """Redis, for logins and limits. Never for anything that must not be lost.
+
+    ``uncounted`` counts what passed a limit without being counted, because Redis did not answer; limits leave it alone
+    until ``resting_until`` (monotonic seconds) then, so that requests do not each wait for the same timeout.
+    """
 
     redis: Redis
+    uncounted: Counter
+    resting_until: float = 0.0
 
 
 STORES: http.AppKey[Stores] = http.AppKey("stores", Stores)

@@ -6,22 +6,29 @@ For handlers: ``visitor(request)`` (Principal or None), ``caller(request)`` (Pri
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
+import structlog
 from aiohttp import web as http
 from aiohttp_session import Session, get_session, new_session
 from aiohttp_session.redis_storage import RedisStorage
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from server.base.errors import Unauthenticated
+from server.base.errors import Unauthenticated, Unavailable
 from server.people.model import Principal, Role, User
 from server.people.tokens import read_access_token
 from web.context import CONTEXT
 
+log = structlog.get_logger(__name__)
+
+LOGINS_AWAY = "logins_unavailable"
 LOGIN_SECONDS = 14 * 24 * 3600  # a fortnight without a visit ends a login
 RENEW_SECONDS = 24 * 3600  # how often a visit prolongs it
 USER, ROLE = "user", "role"
@@ -29,9 +36,11 @@ USER, ROLE = "user", "role"
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """Nobody we know; ``bad_token`` is why a presented bearer token was not believed."""
+    """Nobody we know; ``bad_token`` is why a presented bearer token was not believed, ``away`` why a cookie could not
+    be looked up."""
 
     bad_token: Unauthenticated | None = None
+    away: Unavailable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,10 @@ class LoginStorage(RedisStorage):
             key_factory=lambda: secrets.token_urlsafe(32),
         )
 
+    async def load_session(self, request: http.Request) -> Session:
+        with _redis_told():
+            return await super().load_session(request)
+
     async def save_session(
         self, request: http.Request, response: http.StreamResponse, session: Session
     ) -> None:
@@ -71,12 +84,28 @@ class LoginStorage(RedisStorage):
             if self.load_cookie(request) is not None:
                 self.save_cookie(response, "")
             return
-        await super().save_session(request, response, session)
+        with _redis_told():
+            await super().save_session(request, response, session)
 
     async def forget(self, session: Session) -> None:
         """Delete what is stored under the session's identity, if anything is."""
         if session.identity is not None:
-            await self._redis.delete(f"{self.cookie_name}_{session.identity}")
+            with _redis_told():
+                await self._redis.delete(f"{self.cookie_name}_{session.identity}")
+
+
+@contextlib.contextmanager
+def _redis_told() -> Iterator[None]:
+    """Logins live in Redis alone: without it nobody can be recognised by a cookie. Programs with a token can."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("logins cannot be checked: redis does not answer", error=repr(error))
+        raise Unavailable(
+            LOGINS_AWAY,
+            "Logins cannot be checked at the moment. Nothing is lost: load the page again in a minute. Sessions that"
+            " run go on, and programs with an access token are not affected.",
+        ) from error
 
 
 LOGINS: http.AppKey[LoginStorage] = http.AppKey("logins", LoginStorage)
@@ -98,7 +127,10 @@ async def resolve(request: http.Request) -> Identity:
             return Anonymous(refusal)
     if request.app[LOGINS].load_cookie(request) is None:
         return Anonymous()
-    session = await get_session(request)
+    try:
+        session = await get_session(request)
+    except Unavailable as refusal:
+        return Anonymous(away=refusal)
     principal = _principal_of(session)
     if principal is not None and time.time() - session.created > RENEW_SECONDS:
         session[USER] = str(principal.user_id)  # written anew, with a new expiry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -16,6 +17,8 @@ from server.base.errors import TooMany
 from web.context import STORES, context
 
 log = structlog.get_logger(__name__)
+
+REST = 2.0  # seconds in which a Redis that failed is not asked again
 
 # One step, so that a counter can never be left without its expiry.
 _COUNT = """
@@ -54,6 +57,9 @@ CALENDAR_PUSHES = Limit("calendar-pushes", tries=60, seconds=60)
 # Services call from a few addresses for everybody: 100 pushes a second are 10,000 calendars at work.
 CALENDAR_PUSHES_BY_ADDRESS = Limit("calendar-pushes-address", tries=6000, seconds=60)
 
+# An operator clears a list of dead letters by hand, one click each.
+OPERATIONS = Limit("operations", tries=120, seconds=60)
+
 
 async def count(redis: Redis, limit: Limit, *parts: str) -> int | None:
     """Count one try for the key that ``parts`` name: None while it is within the limit, else seconds to wait."""
@@ -86,9 +92,15 @@ async def spend(request: http.Request, limit: Limit, *parts: str) -> None:
     Raises TooMany ``rate_limited``. Without Redis everybody passes and a line is logged: a limit protects against
     abuse, and its failure must not lock everybody out.
     """
+    stores = request.app[STORES]
+    if time.monotonic() < stores.resting_until:
+        stores.uncounted.inc()
+        return
     try:
-        wait = await count(request.app[STORES].redis, limit, *parts)
+        wait = await count(stores.redis, limit, *parts)
     except (RedisError, OSError, TimeoutError) as error:
+        stores.resting_until = time.monotonic() + REST
+        stores.uncounted.inc()
         log.warning("rate limits are off: redis does not answer", limit=limit.name, error=repr(error))
         return
     if wait is not None:

@@ -95,6 +95,8 @@ def gate() -> Middleware:
         who = await resolve(request)
         request[IDENTITY] = who
         principal = visitor(request)
+        if isinstance(who, Anonymous) and who.away is not None and needs_sign_in(route.access):
+            raise who.away  # what everybody may read is still shown, as to a passer-by
         if needs_sign_in(route.access) and principal is None:
             _turn_away(request, route.surface, who)
         admit(route.access, principal)

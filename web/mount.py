@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web as http
 from aiohttp_session import session_middleware
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
 from server.base.context import Context
@@ -17,6 +17,7 @@ from web.api import (
     calendars,
     conduct,
     inbox,
+    jobs,
     letters,
     links,
     mentors,
@@ -57,6 +58,7 @@ API = (
     *money.ROUTES,
     *admin.ROUTES,
     *verdicts.ROUTES,
+    *jobs.ROUTES,
     *letters.ROUTES,
     *reports.ROUTES,
     *inbox.ROUTES,
@@ -79,23 +81,27 @@ def setup(
     checks: Mapping[str, operations.Check],
     figures: operations.Figures,
     request_seconds: Histogram,
+    uncounted: Counter,
     recordings_of: recordings.Recordings,
+    catalogue: jobs.Catalogue,
 ) -> None:
     """Install everything on ``app``, which must not be started yet.
 
     ``redis`` is for logins and limits; ``checks`` are what /readyz asks, ``figures`` what /metrics shows, and
-    ``request_seconds`` the histogram (labels route, method, status) that requests are counted in;
-    ``recordings_of`` asks the media server for a session's flight recording.
+    ``request_seconds`` the histogram (labels route, method, status) that requests are counted in, ``uncounted`` the
+    counter of what passed a rate limit because Redis was away;
+    ``recordings_of`` asks the media server for a session's flight recording, ``catalogue`` what the jobs are.
     """
     settings = ctx.settings
     logins = LoginStorage(redis, secure=settings.public_url.startswith("https:"))
     app[CONTEXT] = ctx
-    app[STORES] = Stores(redis)
+    app[STORES] = Stores(redis, uncounted)
     app[LOGINS] = logins
     app[operations.CHECKS] = checks
     app[operations.FIGURES] = figures
     app[REQUEST_SECONDS] = request_seconds
     app[recordings.RECORDINGS] = recordings_of
+    app[jobs.CATALOGUE] = catalogue
     app[ERROR_PAGE] = pages.error_page
     # From the outside in. Refusals are answered inside the login session, so that an error page's form has its token;
     # and once more outside of it, for a Redis that fails while the session is saved.

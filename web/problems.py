@@ -15,7 +15,7 @@ from aiohttp import web as http
 from aiohttp.typedefs import Handler, Middleware
 from redis.exceptions import RedisError
 
-from server.base.errors import FieldError, Invalid, Refusal, TooMany, Unauthenticated
+from server.base.errors import FieldError, Invalid, Refusal, TooMany, Unauthenticated, Unavailable
 from web.routing import Surface, declaration
 
 log = structlog.get_logger(__name__)
@@ -86,6 +86,8 @@ def of_refusal(refusal: Refusal) -> Problem:
     match refusal:
         case TooMany():
             headers["Retry-After"] = str(refusal.retry_after)
+        case Unavailable():
+            headers["Retry-After"] = "5"
         case Unauthenticated():
             headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 section 11.6.1
         case Invalid():

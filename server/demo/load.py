@@ -242,7 +242,7 @@ class _Loader:
                     lambda: sessions.cancel(self.ctx, mentee.id, booking.id, "I have to travel that day."),
                 )
                 return
-            self.plan(start - timedelta(minutes=30), lambda: remind(self.ctx))
+            self.plan(start - timedelta(minutes=30), lambda: remind(self.ctx, lanes=1))
             self.plan(start - timedelta(minutes=2), lambda: self._meet(booking, mentor, mentee, past.outcome))
             self.plan(end + JOIN_CLOSES, lambda: attendance.settle(self.ctx, booking.session_id))
             if past.said is not None:

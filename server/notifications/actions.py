@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parseaddr
 from typing import Any
@@ -258,8 +259,9 @@ async def tell_in(
     )
 
 
-async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000) -> Delivery:
-    """Deliver up to ``limit`` messages that are due, oldest first, and say what became of them.
+async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000, senders: int = 1) -> Delivery:
+    """Deliver up to ``limit`` messages that are due, ``senders`` at once, and say what became of them. Fresh ones leave
+    in the order in which they were written, and before those that are tried again.
 
     Into the development inbox: in the same transaction as the state, so exactly once. By a provider: the attempt is
     committed as ``sending`` first, under a lock that the sender's connection holds while we talk. A sender that dies
@@ -273,26 +275,56 @@ async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000) -> De
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         if lapsed := await store.lapse(conn, ctx.clock.now()):
             log.warning("messages_lapsed", count=lapsed)
-    sent = await _into_inbox(ctx, channels, limit) if channels.inbox else 0
-    postponed = dead = 0
-    down: set[str] = set()
-    while sent + postponed + dead < limit:
-        ready = channels.ready(ctx.clock.now()) - down
-        if not ready:
-            break
-        match await _send_next(ctx, channels, sorted(ready)):
-            case "sent":
-                sent += 1
-            case "dead":
-                dead += 1
-            case "postponed":
-                postponed += 1
-            case Down(name):
-                postponed += 1
-                down.add(name)
-            case _:
-                break
-    return Delivery(sent, postponed, dead)
+    state = _Round(limit)
+    if channels.inbox:
+        state.sent = await _into_inbox(ctx, channels, limit)
+        state.left -= state.sent
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(senders):
+            tasks.create_task(_sender(ctx, channels, state))
+    return Delivery(state.sent, state.postponed, state.dead)
+
+
+@dataclass(slots=True)
+class _Round:
+    """What the senders of one round share. ``down``: channels whose provider takes nothing for now."""
+
+    left: int
+    down: set[str] = field(default_factory=set)
+    sent: int = 0
+    postponed: int = 0
+    dead: int = 0
+
+
+async def _sender(ctx: Context, channels: Channels, state: _Round) -> None:
+    """Send one message after the other over one connection, which holds the lease, until there is none.
+
+    Several senders may find the last free place of a provider's rate at once: its bucket is then in debt by as many
+    messages, and pays them back before the next.
+    """
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        while state.left > 0:
+            state.left -= 1
+            ready = channels.ready(ctx.clock.now()) - state.down
+            message = await store.claim(conn, ctx.clock.now(), sorted(ready)) if ready else None
+            if message is None:
+                state.left += 1
+                return
+            try:
+                became = await _send(conn, ctx, channels.providers[message.channel], message)
+            finally:
+                if not conn.is_closed():
+                    await store.let_go(conn, message.id)
+            match became:
+                case "sent":
+                    state.sent += 1
+                case "dead":
+                    state.dead += 1
+                case "postponed":
+                    state.postponed += 1
+                case Down(name):
+                    state.postponed += 1
+                    state.down.add(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,28 +353,8 @@ async def _into_inbox(ctx: Context, channels: Channels, limit: int) -> int:
     return sent
 
 
-async def _send_next(ctx: Context, channels: Channels, ready: Sequence[str]) -> str | Down | None:
-    """Send the next message that is due by one of these channels and say what became of it; None when there is none.
-
-    One connection throughout: it holds the lease.
-    """
-    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        async with conn.transaction():
-            message = await store.claim(conn, ctx.clock.now(), ready)
-            if message is None:
-                return None
-            attempts = await store.mark_sending(conn, message.id, ctx.clock.now())
-        try:
-            return await _send(conn, ctx, channels.providers[message.channel], message, attempts)
-        finally:
-            if not conn.is_closed():
-                await store.let_go(conn, message.id)
-
-
-async def _send(
-    conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing, attempts: int
-) -> str | Down:
-    now = ctx.clock.now()
+async def _send(conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing) -> str | Down:
+    now, attempts = ctx.clock.now(), outgoing.attempts
     message = Message(
         id=outgoing.id,
         to=outgoing.address,

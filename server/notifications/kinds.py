@@ -12,6 +12,7 @@ from server.notifications.model import Kind
 _BOTH: Final = frozenset({"mentor", "mentee"})
 _MENTOR: Final = frozenset({"mentor"})
 _MENTEE: Final = frozenset({"mentee"})
+_ADMIN: Final = frozenset({"admin"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +51,6 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.CONDUCT_APPEAL_REJECTED: About("Your appeal was not accepted", _BOTH, essential=True),
         Kind.PAYSLIP: About("Your payslip", _MENTOR, essential=True),
         Kind.CALENDAR_BROKEN: About("A calendar of yours is disconnected", _BOTH, essential=True),
+        Kind.JOURNEY: About("The mentee journey of a month is written", _ADMIN),
     }
 )

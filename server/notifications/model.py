@@ -37,6 +37,7 @@ class Kind(StrEnum):
     TESTIMONIAL_REJECTED = "testimonial_rejected"
     PAYSLIP = "payslip"
     CALENDAR_BROKEN = "calendar_broken"
+    JOURNEY = "journey"
 
 
 class Status(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from server.base.db import Conn, Row, rows_affected
@@ -101,7 +102,7 @@ async def withdraw(conn: Conn, session_id: UUID, kind: str, keep_prefix: str | N
     )  # fmt: skip
 
 
-def _outgoing(row: Row) -> Outgoing:
+def _outgoing(row: Row | Mapping[str, Any]) -> Outgoing:
     return Outgoing(**{**row, "buttons": tuple(Button(**button) for button in row["buttons"])})
 
 
@@ -117,20 +118,32 @@ async def lock_due(conn: Conn, now: datetime, limit: int, *, beyond: Sequence[st
 
 
 async def claim(conn: Conn, now: datetime, channels: Sequence[str]) -> Outgoing | None:
-    """Choose the next due message of these channels that nobody is sending, and become its sender until `let_go`
-    or the connection's end.
+    """Choose the next due message of these channels that nobody is sending, mark it as ``sending``, count the attempt,
+    and become its sender until `let_go` or the connection's end.
 
-    An advisory lock of the session is the lease: it outlives this transaction, and a killed sender loses it at once.
-    The rows are looked at one by one, in order, until one's lock is free: only that lock is taken.
+    An advisory lock of the session is the lease: a killed sender loses it at once. The rows are looked at one by one,
+    in the order of an index, until one's lock is free: only that lock is taken. A row that another sender has finished
+    between our look and our lock is not ours: then we look again.
     """
-    row = await conn.fetchrow(
-        f"WITH due AS MATERIALIZED (SELECT {_OUTGOING} FROM notifications WHERE {_DUE} AND channel = ANY ($2)"
-        " ORDER BY created_at, id LIMIT 100 FOR UPDATE SKIP LOCKED)"
-        f" SELECT {_OUTGOING} FROM due"
-        " WHERE pg_try_advisory_lock(hashtext('visavis.mail'), hashtext(id::text)) LIMIT 1",
-        now, channels,
-    )  # fmt: skip
-    return _outgoing(row) if row else None
+    while True:
+        row = await conn.fetchrow(
+            "WITH due AS MATERIALIZED (SELECT id, next_attempt_at FROM notifications"
+            f" WHERE {_DUE} AND channel = ANY ($2) ORDER BY next_attempt_at, id LIMIT 200),"
+            " mine AS MATERIALIZED (SELECT id FROM due"
+            " WHERE pg_try_advisory_lock(hashtext('visavis.mail'), hashtext(id::text)) LIMIT 1),"
+            " begun AS (UPDATE notifications n SET status = 'sending', sending_since = $1, attempts = n.attempts + 1"
+            f" FROM mine WHERE n.id = mine.id AND n.{_DUE} RETURNING n.*)"
+            f" SELECT mine.id AS locked, {', '.join(f'begun.{name}' for name in _OUTGOING.split(', '))}"
+            " FROM mine LEFT JOIN begun ON begun.id = mine.id",
+            now, channels,
+        )  # fmt: skip
+        if row is None:
+            return None
+        if row["id"] is not None:
+            fields = dict(row)
+            del fields["locked"]
+            return _outgoing(fields)
+        await let_go(conn, row["locked"])
 
 
 async def let_go(conn: Conn, notification_id: UUID) -> None:
@@ -275,3 +288,34 @@ async def revive(conn: Conn, notification_id: UUID) -> bool:
         notification_id,
     )
     return row is not None
+
+
+async def another_round(
+    conn: Conn, now: datetime, attempts: int, died_at: int, written_after: datetime, limit: int
+) -> int:
+    """Give up to ``limit`` dead messages their attempts back down to ``attempts``, due at once: those that died at the
+    ``died_at``-th attempt or later, were written after then, are still of use, and have never left. How many."""
+    return rows_affected(
+        await conn.execute(
+            "UPDATE notifications SET status = 'retrying', attempts = $2, next_attempt_at = $1 WHERE id IN ("
+            "SELECT id FROM notifications WHERE status = 'dead' AND attempts >= $3 AND created_at > $4"
+            " AND sent_at IS NULL AND (expires_at IS NULL OR expires_at > $1)"
+            " ORDER BY id LIMIT $5 FOR UPDATE SKIP LOCKED)",
+            now, attempts, died_at, written_after, limit,
+        )
+    )  # fmt: skip
+
+
+async def bring_forward(conn: Conn, now: datetime, attempts: int, back_since: datetime, limit: int) -> int:
+    """Make up to ``limit`` messages due that have failed ``attempts`` times or more and wait, where their channel has
+    sent something since ``back_since`` and after their last failure was scheduled. How many."""
+    return rows_affected(
+        await conn.execute(
+            "UPDATE notifications SET next_attempt_at = $1 WHERE id IN ("
+            "SELECT n.id FROM notifications n WHERE n.status = 'retrying' AND n.attempts >= $2"
+            " AND n.next_attempt_at > $1 AND EXISTS (SELECT FROM notifications s WHERE s.channel = n.channel"
+            " AND s.sent_at > $3 AND s.provider_message_id IS NOT NULL)"
+            " ORDER BY n.id LIMIT $4 FOR UPDATE SKIP LOCKED)",
+            now, attempts, back_since, limit,
+        )
+    )  # fmt: skip

@@ -32,6 +32,7 @@ _env = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
+    auto_reload=False,  # else each of a minute's twenty thousand texts looks whether its file has changed
 )
 
 

@@ -7,6 +7,7 @@ facts that drains linearly (the last fifth takes at most 1.5 times the first).
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import shutil
 import sys
@@ -14,14 +15,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import uvloop
 
 from jobs.outbox import drain
-from jobs.worker import POOL_SIZE
+from jobs.reminders import remind
+from jobs.worker import POOL_SIZE, SENDERS
 from server.attendance.model import PersonJoined
 from server.base.clock import SystemClock
 from server.base.context import Context
@@ -29,11 +31,17 @@ from server.base.db import create_pool
 from server.base.facts import encode
 from server.base.ids import new_id
 from server.embedded.postgres import start_postgres
+from server.integrations.channel import Message, Rate
+from server.integrations.channels import Channels
+from server.integrations.provider import Provider
 from server.migrations import migrate
+from server.notifications.actions import deliver_due
 from server.settings import load_settings
 
 STEP = 5_000
 GOAL = 1_000  # reactions a second
+MINUTE = 60  # seconds for reminders of 10,000 sessions
+LATENCY = 0.02  # seconds a provider takes to answer
 SLOWER = 1.5  # the last fifth against the first
 
 
@@ -79,6 +87,89 @@ async def fill(ctx: Context, count: int) -> None:
             )  # fmt: skip
 
 
+async def populate(ctx: Context, count: int, start: datetime, due: datetime) -> None:
+    """So many agreed sessions at one time, each of two people of its own, with one reminder that is due then."""
+    now = ctx.clock.now()
+    async with ctx.pool.acquire(timeout=60) as conn, conn.transaction():
+        for role in ("mentor", "mentee"):
+            await conn.execute(
+                "INSERT INTO users (id, email, password_hash, name, role, timezone, created_at)"
+                " SELECT md5($1 || n)::uuid, $1 || n || '@example.org', '$none$', 'Person ' || n, $1,"
+                " (ARRAY['Europe/Berlin', 'Asia/Kolkata', 'America/New_York'])[1 + n % 3], $2"
+                " FROM generate_series(1, $3::int) AS n",
+                role, now, count, timeout=120,
+            )  # fmt: skip
+        await conn.execute(
+            "INSERT INTO bookings (id, session_id, mentor_id, mentee_id, during, status, price_tokens, topic,"
+            " seat_group, created_at, updated_at)"
+            " SELECT md5('booking' || n)::uuid, md5('session' || n)::uuid, md5('mentor' || n)::uuid,"
+            " md5('mentee' || n)::uuid, tstzrange($1, $2, '[)'), 'approved', 0, 'Careers', md5('booking' || n)::uuid,"
+            " $3, $3 FROM generate_series(1, $4::int) AS n",
+            start, start + timedelta(hours=1), now, count, timeout=120,
+        )  # fmt: skip
+        await conn.execute(
+            "INSERT INTO sessions (id, mentor_id, mentee_id, starts_at, ends_at, status, created_at)"
+            " SELECT session_id, mentor_id, mentee_id, lower(during), upper(during), 'scheduled', $1 FROM bookings",
+            now, timeout=120,
+        )  # fmt: skip
+        await conn.execute(
+            "INSERT INTO reminders (id, session_id, revision, lead_seconds, due_at, status)"
+            " SELECT gen_random_uuid(), id, 0, extract(epoch FROM starts_at - $1)::int, $1, 'planned' FROM sessions",
+            due, timeout=120,
+        )  # fmt: skip
+    async with ctx.pool.acquire(timeout=60) as conn:
+        await conn.execute("ANALYZE", timeout=120)
+
+
+class SlowProvider:
+    """Takes each message after LATENCY, as many at once as it is given."""
+
+    rate = Rate(per_second=1000, burst=1000)
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def send(self, message: Message) -> str:
+        await asyncio.sleep(LATENCY)
+        self.taken += 1
+        return str(message.id)
+
+
+async def all_reminded(ctx: Context, count: int) -> bool:
+    """One worker's sweep and one worker's sender, side by side, as in the product."""
+    now = ctx.clock.now()
+    await populate(ctx, count, now + timedelta(minutes=30), now)
+    provider = SlowProvider()
+    channels = Channels({"email": Provider(provider)})
+    started = time.perf_counter()
+    swept = 0.0
+
+    async def sweep() -> None:
+        nonlocal swept
+        told = await remind(ctx)
+        swept = time.perf_counter() - started
+        say(f"  {told:,} messages written after {swept:.1f} s")
+
+    async def send() -> None:
+        while provider.taken < 2 * count:
+            sent = (await deliver_due(ctx, channels, 200, SENDERS)).sent
+            if not sent:
+                await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(300), asyncio.TaskGroup() as tasks:
+        tasks.create_task(sweep())
+        tasks.create_task(send())
+    took = time.perf_counter() - started
+    say(
+        f"  {provider.taken:,} sent after {took:.1f} s (goal {MINUTE} s): {provider.taken / took:,.0f} a second"
+    )
+    async with ctx.pool.acquire() as conn:
+        twice = await conn.fetchval(
+            "SELECT count(*) FROM notifications WHERE channel = 'email' AND attempts <> 1"
+        )
+    return took <= MINUTE and provider.taken == 2 * count and twice == 0
+
+
 async def measure(words: argparse.Namespace) -> bool:
     directory = Path(tempfile.mkdtemp(prefix="visavis-bench-"))
     directory.chmod(0o711)
@@ -99,7 +190,9 @@ async def measure(words: argparse.Namespace) -> bool:
             async with await create_pool(postgres.url, max_size=POOL_SIZE) as pool:
                 ctx = Context(pool, SystemClock(), replace(settings, demo=False))
                 say(f"One worker, a backlog of {words.backlog:,} facts:")
-                return await drain_backlog(ctx, words.backlog)
+                good = await drain_backlog(ctx, words.backlog)
+                say(f"One worker, reminders of {words.sessions:,} sessions due at once:")
+                return await all_reminded(ctx, words.sessions) and good
         finally:
             await postgres.stop()
     finally:
@@ -109,6 +202,7 @@ async def measure(words: argparse.Namespace) -> bool:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.jobs.bench_jobs", description=__doc__)
     parser.add_argument("--backlog", type=int, default=50_000)
+    parser.add_argument("--sessions", type=int, default=10_000)
     return 0 if uvloop.run(measure(parser.parse_args(argv))) else 1
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from jobs.outbox import MAX_ATTEMPTS, drain
 from server.base.errors import NotFound
-from server.base.letters import listed, replay
-from tests.support.story import Story
+from server.base.letters import listed
+from server.operations.actions import replay_fact
+from server.people import actions as people
+from tests.support.story import PASSWORD, Story
 
 START = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
 
@@ -30,9 +32,10 @@ async def test_a_poisoned_fact_dies_alone_is_listed_and_replayed_once(story: Sto
 
     await pool.execute("UPDATE users SET timezone = 'UTC' WHERE id = $1", story.mentor.id)
     done = await pool.fetchval("SELECT done_at FROM fact_reactions WHERE reaction = 'take_offer'")
-    await replay(story.ctx, letter.id)
+    admin = (await people.create_admin(story.ctx, "root@example.org", PASSWORD)).id
+    await replay_fact(story.ctx, admin, letter.id)
     with pytest.raises(NotFound, match="dead_letter_not_found"):
-        await replay(story.ctx, letter.id)
+        await replay_fact(story.ctx, admin, letter.id)
     await drain(story.ctx)
     assert await listed(story.ctx, None, 10) == []
     mails = "SELECT count(*) FROM notifications WHERE kind = 'booking_requested' AND channel = 'email'"

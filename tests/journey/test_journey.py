@@ -21,9 +21,11 @@ from server.base.errors import NotFound
 from server.integrations.channels import Channels
 from server.journey import actions as journey
 from server.journey.model import Line, begin, following, months_to_report
+from server.notifications.actions import inbox
+from server.people import actions as people
 from server.sessions import actions as sessions
 from server.settings import Settings
-from tests.support.story import make_story
+from tests.support.story import PASSWORD, make_story
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York", "Pacific/Auckland"]).map(ZoneInfo)
@@ -54,10 +56,10 @@ async def test_a_month_with_one_of_everything(pool: Pool, clock: SteppedClock, s
         )
     ]  # fmt: skip
     await sessions.cancel(ctx, story.mentee.id, called_off.id, "ill")
-    for booking, people in (
+    for booking, present in (
         (held, (story.mentor, story.mentee)), (missed, (story.mentor,)), (by_mentor, (story.mentee,)),
     ):  # fmt: skip
-        for person in people:
+        for person in present:
             await story.present(booking.session_id, person, booking.start, booking.end)
     clock.set(datetime(2026, 3, 31, 21, tzinfo=UTC))
     await attendance.settle_due(ctx)
@@ -69,6 +71,7 @@ async def test_a_month_with_one_of_everything(pool: Pool, clock: SteppedClock, s
     assert await journey.report_due(ctx) == 0
     assert [it.label for it in await journey.reports(ctx)] == ["2026-02"]
     clock.set(datetime(2026, 4, 1, 4, tzinfo=UTC))
+    await people.create_admin(ctx, "root@example.org", PASSWORD)
     for rows in (2, 0):
         run = await run_job(ctx, Channels(inbox=True), "mentee_journey", clock.now())
         assert (run.ok, run.rows) == (True, rows)
@@ -90,4 +93,6 @@ async def test_a_month_with_one_of_everything(pool: Pool, clock: SteppedClock, s
     _, body = await journey.file(ctx, "2026-03")
     told = list(csv.DictReader(io.StringIO(body, newline="")))
     assert {row["hours"] for row in told} == {"1.00", "0.00"}
-    assert await pool.fetchval("SELECT count(*) FROM facts WHERE kind = 'journey_reported'") == 2
+    [mail] = [it for it in await inbox(ctx) if it.kind == "journey" and "2026-03" in it.subject]
+    assert (mail.recipient, mail.role) == ("root@example.org", "admin")
+    assert f"{ctx.settings.public_url}/admin/journey?month=2026-03" in mail.text

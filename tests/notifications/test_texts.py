@@ -72,6 +72,10 @@ VALUES: dict[str, Any] = {
     "words": "The line was down.",
     "standing_url": "https://v.example/standing",
     "testimonial_url": "https://v.example/testimonials/1",
+    "mentees": 12,
+    "booked": 9,
+    "held": 7,
+    "missed": 1,
     "account": "asha@example.org",
     "service": "Google",
     "waiting": True,
@@ -107,6 +111,7 @@ def names() -> list[tuple[str, str]]:
         Kind.BOOKING_REQUESTED: ["mentor"],
         Kind.BOOKING_REJECTED: ["mentee"],
         Kind.PAYSLIP: ["mentor"],
+        Kind.JOURNEY: ["admin"],
         Kind.SLOT_OFFERED: ["mentee"],
         Kind.TESTIMONIAL_REJECTED: ["mentee"],
     }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from server.base import letters
-from server.base.errors import FieldError, Invalid, NotFound
+from server.base.errors import FieldError, Invalid
+from server.operations import actions as operations
 from server.people.model import Role
 from web.access import RoleIs
 from web.api.endpoint import Call, endpoint
+from web.api.jobs import LARGEST, fact_id
 from web.schemas.base import NoQuery, Nothing, Page, PageQuery
 from web.schemas.letters import DeadLetterOut
 
 TAG = "Administration"
-LARGEST = 2**63  # of a bigint
 
 
 def _number(text: str) -> int | None:
@@ -37,10 +38,7 @@ async def dead(call: Call[Nothing, PageQuery]) -> Page[DeadLetterOut]:
 
 async def replay(call: Call[Nothing, NoQuery]) -> None:
     """Let the workers try again what failed; what succeeded is not repeated."""
-    fact_id = _number(call.request.match_info["id"])
-    if fact_id is None:
-        raise NotFound("dead_letter_not_found", "There is no such dead letter.")
-    await letters.replay(call.ctx, fact_id)
+    await operations.replay_fact(call.ctx, call.caller.user_id, fact_id(call.request))
 
 
 _ADMIN = RoleIs.of(Role.ADMIN)

@@ -71,6 +71,7 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
             "Verdicts that somebody thinks are wrong, and our own outages.",
         ),
         ("/admin/testimonials", "chat", "Testimonials", "What mentees wrote, to be read before it appears."),
+        ("/admin/jobs", "clock", "Jobs", "What runs, what waits, and what was given up."),
         (
             "/admin/journey",
             "people",

@@ -39,6 +39,7 @@ REDIS_REST_MOST = 5.0  # seconds; Redis is only the doorbell, and asking whether
 ARQ_POLL = 0.2  # seconds: what a ring takes to be heard
 ARQ_JOB_TIMEOUT = 10  # seconds; the doorbell only rings. A killed worker's ring is silent for that long
 SENDERS = 8  # messages on their way at once: a provider that takes 0.1 s is sent 80 a second
+FEW_MAILS = 20  # messages that leave one after the other, before many do at once
 MAILS_AT_ONCE = 200  # messages per round: stopping waits for no more
 POOL_SIZE = (
     36  # six jobs with a lock, a heartbeat and a transaction each; senders, the outbox's lanes, calendars
@@ -164,11 +165,15 @@ class Worker:
             self._ticks[name].ring()
 
     async def _deliver(self) -> None:
-        # A few at a time, so that stopping need not wait for a long queue.
+        # A few at a time, so that stopping need not wait for a long queue. A handful leaves one after the other: then a
+        # worker that is killed leaves at most one of them in doubt. Only a queue is worth many at once.
+        limit, senders = FEW_MAILS, 1
         while not self._stopping.is_set():
-            delivery = await deliver_due(self._ctx, self._channels, MAILS_AT_ONCE, SENDERS)
+            delivery = await deliver_due(self._ctx, self._channels, limit, senders)
             if delivery.sent == 0:
                 break
+            if delivery.sent == limit:
+                limit, senders = MAILS_AT_ONCE, SENDERS
 
     async def _job_loop(self, job: Job) -> None:
         """A loop of its own for each job: a slow one delays no other."""

@@ -20,6 +20,8 @@ from tests.simulation.day import TOKENS, Played
 from tests.simulation.script import LENGTH, OUTCOMES, PAYDAY, PRICE, Conduct, Person, Story
 
 TIERS = (timedelta(hours=4), timedelta(minutes=30), timedelta(minutes=5))
+STEPS = (timedelta(minutes=3), timedelta(minutes=10))
+MINUTE = timedelta(minutes=1)
 TOLERANCE = timedelta(minutes=11)
 FEE_PERCENT = 20
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -34,7 +36,9 @@ SUBJECTS = (
     ("reminder 4:00:00", r"^Later today: "),
     ("reminder 0:05:00", r"^Join now: "),
     ("reminder 0:30:00", r"^Your session with .* starts at"),
-    ("nudge", r"is waiting for you"),
+    ("nudge 0:03:00", r"has begun$"),
+    ("nudge 0:10:00", r"is waiting for you$"),
+    ("conduct", r"^Please come, or|^You cannot (book|be booked)"),
     ("after", r"did not take place|^How was it|is settled$|^We missed you|did not come$|^You missed your session"),
     ("payslip", r"^Your payslip"),
 )  # fmt: skip
@@ -73,15 +77,22 @@ class Checker:
     def check(self) -> Report:
         sent = self._mails()
         for story in self._script.stories:
+            if story.number in self._played.refused:
+                for key in [key for key in sent if key[0] == story.topic]:
+                    if key[1] == "after" or key[1].startswith(("nudge", "reminder 0")):
+                        self._fault(f"{story.topic} was refused, and yet: {sent[key]} x {key}")
+                    del sent[key]
+                continue
             for wish in self._wishes(story):
                 count = sent.pop((story.topic, wish.what, wish.role), 0)
                 if not wish.least <= count <= wish.most:
                     wanted = f"{wish.what} to the {wish.role}, not {wish.least}..{wish.most}"
                     self._fault(f"{story.topic}: {count} x {wanted}: {story}")
         for (topic, what, role), count in sent.items():
-            if what not in ("payslip", "nudge"):
+            if what not in ("payslip", "conduct"):
                 self._fault(f"{topic}: {count} x {what} to the {role}, which nobody expected")
         self._payslips(sent)
+        self._outages()
         self._telephones()
         self._verdicts()
         self._money()
@@ -151,6 +162,35 @@ class Checker:
                 yield self._reminder(story, role, lead)
             if story.held:
                 yield Wish("after", role, 1, 1)
+                for step in STEPS:
+                    yield self._nudge(story, role, step)
+
+    def _nudge(self, story: Story, role: str, step: timedelta) -> Wish:
+        """Whoever does not come is written to: in any case after 3 minutes, and after 10 if the other one is there."""
+        absent = {
+            Conduct.MENTOR_ONLY: ("mentee",),
+            Conduct.MENTEE_ONLY: ("mentor",),
+            Conduct.NOBODY: ("mentor", "mentee"),
+        }.get(story.conduct, ())
+        what, start = f"nudge {step}", story.final_start
+        alone = story.conduct is not Conduct.NOBODY
+        if role not in absent or (step != min(STEPS) and not alone):
+            return Wish(what, role, 0, 0)
+        troubled = any(o.since < start + LENGTH and o.until > start for o in self._script.outages)
+        if troubled:  # later, by the time lost: perhaps, but never while it lasts
+            return Wish(what, role, 0, 1)
+        if step == min(STEPS):
+            return Wish(what, role, int(self._rested(start + step + MINUTE, start + max(STEPS))), 1)
+        return Wish(what, role, int(self._rested(start + step + MINUTE, start + timedelta(minutes=43))), 1)
+
+    def _outages(self) -> None:
+        """Nobody is written to about being late while it is we who are away."""
+        for row in self._played.messages:
+            at = row["created_at"]
+            if row["kind"] == "no_show_nudge" and any(
+                o.since + MINUTE < at < o.until + MINUTE for o in self._script.outages
+            ):
+                self._fault(f"{row['topic']}: a nudge at {at}, in an outage")
 
     def _once(self, what: str, role: str, since: datetime, until: datetime) -> Wish:
         return Wish(what, role, int(self._rested(since, until)), 1)
@@ -204,7 +244,9 @@ class Checker:
             ends = [
                 story.final_start + LENGTH
                 for story in self._script.stories
-                if story.mentor == mentor.number and story.held and self._earning(story)
+                if story.mentor == mentor.number
+                and self._earning(story)
+                and story.number not in self._played.refused
             ]
             count = sent[mentor.email, "payslip", "mentor"]
             surely = any(end + timedelta(minutes=30) < midnight for end in ends)
@@ -241,6 +283,8 @@ class Checker:
             if row["kind"] == "reminder" and row["status"] != "lapsed"
         )
         for story in self._script.stories:
+            if story.number in self._played.refused:
+                continue
             for role, number in (("mentor", story.mentor), ("mentee", story.mentee)):
                 self._reminders_by_telephone(story, people[role, number], written)
 
@@ -263,11 +307,14 @@ class Checker:
 
     def _verdicts(self) -> None:
         for story in self._script.stories:
+            if story.number in self._played.refused:
+                continue
             expected = OUTCOMES[story.conduct] if story.held else "cancelled" if story.cancelled_at else None
             got = self._played.verdicts.get(story.topic)
             if got != expected:
                 self._fault(f"{story.topic}: {got}, not {expected}: {story}")
             self.report.figures[str(got)] = self.report.figures.get(str(got), 0) + 1
+        self.report.figures["refused"] = len(self._played.refused)
 
     @staticmethod
     def _earning(story: Story) -> int:
@@ -282,7 +329,7 @@ class Checker:
         paid: Counter[str] = Counter()
         earned = 0
         for story in self._script.stories:
-            if earning := self._earning(story):
+            if story.number not in self._played.refused and (earning := self._earning(story)):
                 paid[self._script.mentees[story.mentee].email] += PRICE
                 earned += earning
         for mentee in self._script.mentees:

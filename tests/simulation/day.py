@@ -8,7 +8,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,14 @@ import asyncpg
 from jobs.periodic import JOBS, run_job
 from jobs.schedule import zone_of
 from server.attendance import actions as attendance
+from server.attendance import outages
+from server.attendance.model import ORPHAN_AFTER
 from server.availability import actions as availability
 from server.availability.model import Availability
+from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Conn, create_pool, in_transaction
+from server.base.errors import Refusal
 from server.base.ids import new_id
 from server.integrations.channels import Channels
 from server.integrations.wake import arq_waker
@@ -39,7 +43,7 @@ from server.settings import load_settings
 from tests.simulation import store
 from tests.simulation.clock import SharedClock
 from tests.simulation.house import House, running_house
-from tests.simulation.script import LENGTH, PRICE, Person, Script, Story
+from tests.simulation.script import LENGTH, PRICE, Conduct, Person, Script, Stay, Story
 from tests.support.providers import APP_SECRET
 from tests.support.reach import give_number
 from tests.support.story import ALWAYS
@@ -76,7 +80,7 @@ class Played:
     rests: list[datetime] = field(default_factory=list)
     troubled: set[datetime] = field(default_factory=set)
     receipts: dict[str, set[str]] = field(default_factory=dict)  # what WhatsApp told, by wamid
-    repeated: int = 0  # ticks run by hand
+    refused: set[int] = field(default_factory=set)  # stories that ended because somebody is restricted
     runs: Sequence[Any] = ()
     messages: Sequence[Any] = ()
     verdicts: dict[str, str | None] = field(default_factory=dict)
@@ -99,6 +103,7 @@ class Day:
     here: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)  # peer -> (session, since)
     late: list[tuple[datetime, bytes]] = field(default_factory=list)  # webhooks on their way
     seen_by_whatsapp: int = 0
+    serving: UUID | None = None  # the web process, while there is one
 
     async def settle_in(self) -> None:
         """People with hours, tokens and telephone numbers."""
@@ -137,7 +142,7 @@ class Day:
 
         def at(when: datetime | None, do: Callable[[Story], Awaitable[object]], story: Story) -> None:
             if when is not None:
-                found.append((when, next(numbers), lambda: do(story)))
+                found.append((when, next(numbers), partial(self._try, do, story)))
 
         for story in self.played.script.stories:
             at(story.booked_at, self._book, story)
@@ -147,9 +152,14 @@ class Day:
             at(story.moved_at, self._agree, story)
             at(story.cancelled_at, self._cancel, story)
             if story.held:
-                for role, peer, came, went in story.stays():
-                    found.append((came, next(numbers), self._coming(story, role, peer, came)))
-                    found.append((went, next(numbers), self._going(story, role, peer, went)))
+                for stay in story.stays(self.played.script.outages):
+                    found.append((stay.came, next(numbers), partial(self._come, story, stay)))
+                    if stay.told:
+                        found.append((stay.went, next(numbers), partial(self._go, story, stay)))
+        for outage in self.played.script.outages:
+            found.append((outage.since, next(numbers), self._die))
+            found.append((outage.since + ORPHAN_AFTER, next(numbers), self._be_missed))
+            found.append((outage.until, next(numbers), self._serve))
         return sorted(found, key=lambda it: it[:2])
 
     def _mentor(self, story: Story) -> UUID:
@@ -185,22 +195,59 @@ class Day:
         actor = self._mentor(story) if story.by_mentor else self._mentee(story)
         await sessions.cancel(self.ctx, actor, self.bookings[story.number], "Something came up.")
 
-    def _coming(self, story: Story, role: str, peer: str, when: datetime) -> Callable[[], Awaitable[object]]:
-        async def do() -> None:
+    async def _come(self, story: Story, stay: Stay) -> None:
+        if story.number not in self.played.refused:
             session_id = self.sessions[story.number]
-            self.here[peer] = session_id, when
-            who = self._mentor(story) if role == "mentor" else self._mentee(story)
-            await attendance.joined(self.ctx, session_id, who, peer, when)
+            self.here[stay.peer] = session_id, stay.came
+            await attendance.joined(self.ctx, session_id, self._who(story, stay), stay.peer, stay.came)
 
-        return do
+    async def _go(self, story: Story, stay: Stay) -> None:
+        if stay.peer in self.here:
+            session_id, _ = self.here.pop(stay.peer)
+            await attendance.left(
+                self.ctx, session_id, self._who(story, stay), stay.peer, stay.went, "closed"
+            )
 
-    def _going(self, story: Story, role: str, peer: str, when: datetime) -> Callable[[], Awaitable[object]]:
-        async def do() -> None:
-            session_id, _ = self.here.pop(peer)
-            who = self._mentor(story) if role == "mentor" else self._mentee(story)
-            await attendance.left(self.ctx, session_id, who, peer, when, "closed")
+    def _who(self, story: Story, stay: Stay) -> UUID:
+        return self._mentor(story) if stay.role == "mentor" else self._mentee(story)
 
-        return do
+    async def _serve(self) -> None:
+        """The web process starts."""
+        self.serving = new_id()
+        await outages.begin(self.ctx, self.serving)
+
+    async def _die(self) -> None:
+        """It dies, and with it the sight of everybody."""
+        self.serving = None
+        self.here.clear()
+
+    async def _be_missed(self) -> None:
+        """What a worker's watch does after half a minute, by a clock that this test does not move."""
+        latest = await outages.latest_beat(self.ctx)
+        assert latest is not None
+        await outages.gone_since(self.ctx, latest)
+
+    def _restricted(self, story: Story) -> bool:
+        """Whether either of the two stayed away three times, by the script: then a refusal is right."""
+        now = self.clock.now()
+        missed = {"mentor": 0, "mentee": 0}
+        for other in self.played.script.stories:
+            if other.held and other.final_start + LENGTH <= now:
+                missed["mentor"] += other.mentor == story.mentor and other.conduct is Conduct.MENTEE_ONLY
+                missed["mentee"] += other.mentee == story.mentee and other.conduct is Conduct.MENTOR_ONLY
+        return max(missed.values()) >= 3
+
+    async def _try(self, do: Callable[[Story], Awaitable[object]], story: Story) -> None:
+        if story.number in self.played.refused:
+            return
+        try:
+            await do(story)
+        except Refusal:
+            if not self._restricted(story):
+                raise
+            self.played.refused.add(story.number)
+            if story.number in self.bookings:  # what was agreed before does not go on without them
+                await sessions.cancel(self.ctx, self._mentee(story), self.bookings[story.number], "Refused.")
 
     async def move_to(self, now: datetime) -> None:
         """The SFU reports whom it sees, and only then the clock moves: nobody is missed for a step's length."""
@@ -209,10 +256,14 @@ class Day:
             for peer, (session_id, since) in self.here.items()
         ]
         await attendance.seen(self.ctx, beats)
+        if self.serving is not None:
+            then = replace(self.ctx, clock=SteppedClock(now))
+            await outages.beat(then, self.serving, timedelta())
         self.clock.set(now)
 
     async def play(self) -> None:
         """The whole script, and then until everything is settled."""
+        await self._serve()
         events = self.events()
         position, now, end = 0, self.played.script.begin, self.played.script.end
         while now < end:
@@ -248,7 +299,6 @@ class Day:
             minute = now.replace(second=0, microsecond=0)
             # By hand as an operator would: the mails stay for the workers.
             await patiently(lambda: run_job(self.ctx, Channels(), name, minute))
-            self.played.repeated += 1
         await self._until_done(now, trouble)
         self.played.rests.append(now)
         if trouble:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ ZONES = (
 PAYDAY = datetime(2026, 10, 26, 0, 0, tzinfo=UTC)
 LENGTH = timedelta(hours=1)
 PRICE = 30
+BACK_AFTER = timedelta(seconds=10)
 
 
 class Conduct(StrEnum):
@@ -66,6 +67,25 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Outage:
+    """No web process runs: nobody can meet, and nobody is to be blamed for it."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """``told``: the SFU lives to tell that it ended."""
+
+    role: str
+    peer: str
+    came: datetime
+    went: datetime
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One booking from the request to its end."""
 
@@ -108,17 +128,29 @@ class Story:
             Agreement(self.moved_start, self.moved_at, end),
         )
 
-    def stays(self) -> Iterator[tuple[str, str, datetime, datetime]]:
-        """(role, peer, joined, left) of everybody the SFU sees."""
+    def stays(self, outages: Sequence[Outage]) -> Iterator[Stay]:
+        """What the SFU sees, or would see but for our outages: whoever is there when one begins is lost without a
+        word, and comes back ten seconds after it."""
+        for role, peer, came, went in self._meant():
+            hit = next((o for o in outages if came < o.until and went > o.since), None)
+            if hit is None:
+                yield Stay(role, peer, came, went, True)
+                continue
+            if came < hit.since:
+                yield Stay(role, peer, came, hit.since, False)
+            if went > hit.until + BACK_AFTER:
+                yield Stay(role, f"{peer}-back", max(came, hit.until + BACK_AFTER), went, True)
+
+    def _meant(self) -> Iterator[tuple[str, str, datetime, datetime]]:
         start, end = self.final_start, self.final_start + LENGTH
         jitter = timedelta(seconds=self.number % 50)
         if self.conduct in (Conduct.BOTH, Conduct.RELOADS, Conduct.MENTOR_ONLY):
             alone = self.conduct is Conduct.MENTOR_ONLY
-            left = start + timedelta(minutes=18) if alone else end + timedelta(seconds=20)
+            left = start + timedelta(minutes=45) if alone else end + timedelta(seconds=20)
             yield "mentor", f"m{self.number}", start - timedelta(minutes=1) + jitter, left + jitter
         if self.conduct in (Conduct.BOTH, Conduct.MENTEE_ONLY):
             alone = self.conduct is Conduct.MENTEE_ONLY
-            left = start + timedelta(minutes=17) if alone else end + timedelta(seconds=5)
+            left = start + timedelta(minutes=44) if alone else end + timedelta(seconds=5)
             yield "mentee", f"e{self.number}", start + jitter, left + jitter
         if self.conduct is Conduct.RELOADS:
             times = (
@@ -141,6 +173,7 @@ class Script:
     mentors: tuple[Person, ...]
     mentees: tuple[Person, ...]
     stories: tuple[Story, ...]
+    outages: tuple[Outage, ...]
 
     @property
     def end(self) -> datetime:
@@ -169,7 +202,10 @@ def write(seed: int, stories: int, hours: int) -> Script:
             continue
         taken |= wanted
         written.append(_story(dice, len(written), begin, mentor, mentee, start, other if moves else None))
-    return Script(seed, begin, hours, mentors, mentees, tuple(written))
+    # From five minutes before a full hour until twenty past: sessions begin, and some end, within it.
+    full = [begin + timedelta(hours=h) for h in range(3, hours, 8)]
+    outages = tuple(Outage(hour - timedelta(minutes=5), hour + timedelta(minutes=20)) for hour in full)
+    return Script(seed, begin, hours, mentors, mentees, tuple(written), outages)
 
 
 def _person(dice: Random, number: int, role: str) -> Person:
@@ -197,7 +233,7 @@ def _story(
     else:
         booked = max(begin + minutes(1, 20), first - minutes(100, 600))
     approved = booked + minutes(1, 6)
-    conduct = dice.choices(list(Conduct), (60, 10, 12, 10, 8))[0]
+    conduct = dice.choices(list(Conduct), (66, 14, 6, 5, 9))[0]
     by_mentor = dice.random() < 0.5
     base = Story(number, mentor, mentee, start, booked, conduct=conduct, by_mentor=by_mentor)
     if dice.random() < 0.05 and other is None:

@@ -75,7 +75,7 @@ async def test_without_redis_programs_go_on(web_settings: Settings) -> None:
         program = replace(nobody, token=made.json["access_token"])
         assert (await program.get("/wallet")).json["balance_tokens"] == 100
         by_cookie = await nobody.get("/me", Cookie="visavis=something")
-        assert (by_cookie.status, by_cookie.json["code"]) == (503, "unavailable")
+        assert (by_cookie.status, by_cookie.json["code"]) == (503, "logins_unavailable")
         assert (await nobody.get("//login", Cookie="visavis=something")).status == 503
 
 

@@ -156,6 +156,12 @@ async def wallet(ctx: Context, user_id: UUID) -> Wallet:
         return await store.wallet(conn, user_id)
 
 
+async def standing(ctx: Context, session_id: UUID) -> Split:
+    """What was paid for a session, less what was taken back; who may see it is the caller's check."""
+    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
+        return Split(*await store.standing(conn, session_id))
+
+
 async def transfers_of(
     ctx: Context, user_id: UUID, cursor: str | None = None, limit: int | None = None
 ) -> Page[Entry]:

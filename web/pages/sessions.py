@@ -14,7 +14,8 @@ from server.booking import actions as booking
 from server.booking.model import Status
 from server.chat import actions as chat
 from server.chat.model import ChatMessage
-from server.ledger.model import split
+from server.ledger import actions as ledger
+from server.ledger.model import Split
 from server.meetinglog import actions as meetinglog
 from server.people.model import Principal, Role
 from server.sessions import actions as sessions
@@ -57,18 +58,26 @@ def outcome_words(view: BookingView) -> str:
     return ""
 
 
-def settlement(view: BookingView, fee_percent: int) -> list[SettlementLine]:
-    """Where the price went, as this reader may see it."""
+def settlement(view: BookingView, paid: Split) -> list[SettlementLine]:
+    """Where the price went, as this reader may see it; ``paid`` is what stands in the ledger."""
     if not view.price_tokens or view.outcome is None:
         return []
-    if view.outcome not in (Outcome.COMPLETED, Outcome.MENTEE_NO_SHOW):
-        back = "Returned to your wallet" if view.i_am_mentee else f"Returned to {view.mentee.name}"
-        return [SettlementLine(back, view.price_tokens)]
-    if view.i_am_mentee:
-        return [SettlementLine("Paid for the session", view.price_tokens)]
-    parts = split(view.price_tokens, fee_percent)
-    earned = "Your earning" if view.i_am_mentor else f"Earned by {view.mentor.name}"
-    return [SettlementLine(earned, parts.earning), SettlementLine("Platform fee", parts.fee)]
+    lines = []
+    if spent := paid.earning + paid.fee:
+        if view.i_am_mentee:
+            words = (
+                "Paid for the session"
+                if view.outcome == Outcome.COMPLETED
+                else "Paid for the time that was kept"
+            )
+            lines.append(SettlementLine(words, spent))
+        else:
+            earned = "Your earning" if view.i_am_mentor else f"Earned by {view.mentor.name}"
+            lines += [SettlementLine(earned, paid.earning), SettlementLine("Platform fee", paid.fee)]
+    if (back := view.price_tokens - spent) > 0:
+        words = "Returned to your wallet" if view.i_am_mentee else f"Returned to {view.mentee.name}"
+        lines.append(SettlementLine(words, back))
+    return lines
 
 
 async def one(request: http.Request) -> http.StreamResponse:
@@ -100,7 +109,7 @@ async def one(request: http.Request) -> http.StreamResponse:
         steps=steps,
         reviews=reviews,
         may_ask=asking,
-        settlement=settlement(view, ctx.settings.platform_fee_percent),
+        settlement=settlement(view, await ledger.standing(ctx, session.id)),
         written=await _written(ctx, view),
         longest=LONGEST,
         log=await meetinglog.of_session(ctx, session.id) if user.role is Role.ADMIN else [],

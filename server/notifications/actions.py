@@ -143,7 +143,7 @@ async def notify_in(
             role=role,
             address=way.address,
             subject=text.subject,
-            body=preferences.signed_off(ctx.settings, text.body) if mail else text.body,
+            body=preferences.signed_off(ctx.settings, text.body, reach.language) if mail else text.body,
             calendar=calendar if mail else None,
             now=now,
             buttons=buttons,

@@ -9,7 +9,7 @@ from uuid import UUID
 from server.base.errors import Gone, NotFound
 from server.notifications.kinds import KINDS
 from server.notifications.model import EMAIL, Kind
-from server.notifications.reach import fixed
+from server.notifications.reach import LANGUAGE, fixed
 from server.people.tokens import TokenExpired, TokenInvalid, sign, verify
 from server.settings import Settings
 
@@ -17,9 +17,16 @@ _AUDIENCE: Final = "visavis:unsubscribe"
 LINK_LIFE: Final = timedelta(days=400)  # people tidy their mailboxes once a year
 
 
-def signed_off(settings: Settings, body: str) -> str:
+_CHOOSE: Final = {
+    "en": "Choose what you are told and where:",
+    "de": "Wählen Sie, was Sie erfahren und wo:",
+}
+
+
+def signed_off(settings: Settings, body: str, language: str = LANGUAGE) -> str:
     """A mail's text with the way to fewer mails under it (the separator of RFC 3676 section 4.3)."""
-    return f"{body}\n-- \nChoose what you are told and where: {settings.public_url}/settings#messages\n"
+    choose = _CHOOSE.get(language, _CHOOSE[LANGUAGE])
+    return f"{body}\n-- \n{choose} {settings.public_url}/settings#messages\n"
 
 
 def unsubscribe_url(settings: Settings, user_id: UUID, kind: Kind, now: datetime) -> str | None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,10 +19,41 @@ from server.notifications.reach import LANGUAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
+
+@dataclass(frozen=True, slots=True)
+class Tongue:
+    """How a language calls itself and tells a day and a span of time (`str.format` fields)."""
+
+    name: str
+    weekdays: tuple[str, ...]  # Monday first
+    months: tuple[str, ...]
+    day: str
+    span: str
+
+
+TONGUES: Final[Mapping[str, Tongue]] = MappingProxyType(
+    {
+        "en": Tongue(
+            "English",
+            ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
+            (
+                "January", "February", "March", "April", "May", "June",
+                "July", "August", "September", "October", "November", "December",
+            ),
+            "{weekday}, {day} {month} {year}",
+            "{day}, {start} to {end} ({zone})",
+        ),
+        "de": Tongue(
+            "Deutsch",
+            ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"),
+            (
+                "Januar", "Februar", "März", "April", "Mai", "Juni",
+                "Juli", "August", "September", "Oktober", "November", "Dezember",
+            ),
+            "{weekday}, {day}. {month} {year}",
+            "{day}, {start} bis {end} Uhr ({zone})",
+        ),
+    }
 )  # fmt: skip
 
 # Plain text: nothing to escape, and a missing value is a fault of ours that must not reach a reader.
@@ -42,10 +74,20 @@ class Text:
     body: str
 
 
-def day_of(instant: datetime, zone: ZoneInfo) -> str:
+def tongue_of(language: str) -> Tongue:
+    """English for a language we have no words of."""
+    return TONGUES.get(language, TONGUES[LANGUAGE])
+
+
+def day_of(instant: datetime, zone: ZoneInfo, language: str = LANGUAGE) -> str:
     """``Thursday, 26 November 2026`` in the zone; not left to the process's locale."""
-    local = instant.astimezone(zone)
-    return f"{_WEEKDAYS[local.weekday()]}, {local.day} {_MONTHS[local.month - 1]} {local.year}"
+    local, tongue = instant.astimezone(zone), tongue_of(language)
+    return tongue.day.format(
+        weekday=tongue.weekdays[local.weekday()],
+        day=local.day,
+        month=tongue.months[local.month - 1],
+        year=local.year,
+    )
 
 
 def clock_of(instant: datetime, zone: ZoneInfo) -> str:
@@ -58,10 +100,13 @@ def zone_name(instant: datetime, zone: ZoneInfo) -> str:
     return f"{zone.key}, UTC{offset[:3]}:{offset[3:5]}"
 
 
-def span_of(start: datetime, zone: ZoneInfo, end: datetime) -> str:
+def span_of(start: datetime, zone: ZoneInfo, end: datetime, language: str = LANGUAGE) -> str:
     """``Thursday, 26 November 2026, 23:30 to 00:30 (Asia/Kolkata, UTC+05:30)``."""
-    return (
-        f"{day_of(start, zone)}, {clock_of(start, zone)} to {clock_of(end, zone)} ({zone_name(start, zone)})"
+    return tongue_of(language).span.format(
+        day=day_of(start, zone, language),
+        start=clock_of(start, zone),
+        end=clock_of(end, zone),
+        zone=zone_name(start, zone),
     )
 
 
@@ -74,6 +119,12 @@ def candidates(template: str, role: str, channel: str, form: Form, language: str
     stems.append(f"{template}.{role}.txt")
     folders = [""] if language == LANGUAGE else [f"{language}/", ""]
     return [folder + stem for stem in stems for folder in folders]
+
+
+def language_of(file: str) -> str:
+    """The language a file is written in: its folder. Days are told in it, whatever its reader asked for."""
+    folder, _, name = file.rpartition("/")
+    return folder if name and folder else LANGUAGE
 
 
 def render(
@@ -96,11 +147,12 @@ def render(
     without a subject.
     """
     file = _env.select_template(candidates(template, role, channel, form, language))
+    told = language_of(file.name or "")
     filled = file.render(
         **values,
         link=link,
-        span=lambda start, end: span_of(start, zone, end),
-        day=partial(day_of, zone=zone),
+        span=lambda start, end: span_of(start, zone, end, told),
+        day=partial(day_of, zone=zone, language=told),
         clock=partial(clock_of, zone=zone),
         zone=partial(zone_name, zone=zone),
     )

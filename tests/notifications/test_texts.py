@@ -22,7 +22,8 @@ from server.integrations.channels import REGISTRY
 from server.integrations.mail import calendar_method, compose
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import FIRST_DELAY, LONGEST_DELAY, Attendee, Kind, Occasion, backoff
-from server.notifications.texts import TEMPLATES, candidates, render, span_of
+from server.notifications.reach import LANGUAGE
+from server.notifications.texts import TEMPLATES, TONGUES, candidates, render, span_of
 from server.sessions.model import Outcome
 
 SESSION = UUID("0192f0c1-7c3a-7000-8000-000000000001")
@@ -202,6 +203,41 @@ def test_every_text_can_be_filled(kind: str, role: str, sparse: bool) -> None:
 def test_times_are_the_readers(zone: str, told: str) -> None:
     assert span_of(START, ZoneInfo(zone), END) == told
     assert told in render("reminder_30_minutes", "mentee", ZoneInfo(zone), VALUES).body
+
+
+def test_german_readers_get_german_days_and_an_english_text_english_ones() -> None:
+    zone = ZoneInfo("Asia/Kolkata")
+    german = render("reminder_30_minutes", "mentee", zone, VALUES, language="de").body
+    assert "Freitag, 27. November 2026, 00:00 bis 01:00 Uhr (Asia/Kolkata, UTC+05:30)" in german
+    english = render("reminder_30_minutes", "mentee", zone, VALUES, language="fr").body
+    assert "Friday, 27 November 2026, 00:00 to 01:00 (Asia/Kolkata, UTC+05:30)" in english
+
+
+@pytest.mark.parametrize("language", sorted(set(TONGUES) - {LANGUAGE}))
+@pytest.mark.parametrize("sparse", [False, True])
+def test_every_text_of_another_language_is_one_of_ours_and_can_be_filled(language: str, sparse: bool) -> None:
+    """What is not translated is told in English, file by file; this prints how much is."""
+    theirs = {path.name for path in (TEMPLATES / language).glob("*.txt")}
+    ours = {path.name for path in TEMPLATES.glob("*.txt")}
+    print(f"{language}: {len(theirs & ours)} of {len(ours)}; missing: {sorted(ours - theirs)}")
+    assert theirs <= ours and len(theirs) * 10 > len(ours) * 7
+    nothing = {"topic": "", "note": "", "reason": "", "price_tokens": 0, "confirmed": False}
+    nothing |= {"slots": [], "rebook_url": "", "testimonial_url": "", "paid": 0}
+    values = VALUES | (nothing if sparse else {})
+    for name in sorted(theirs):
+        kind, role, *short = name.removesuffix(".txt").split(".")
+        form = Form.SHORT if short else Form.LONG
+        link = "https://v.example/x"
+        text = render(
+            kind, role, ZoneInfo("Asia/Kolkata"), values, form=form, language=language, link=link,
+            channel=short[0] if short and short[0] != Form.SHORT else "email",
+        )  # fmt: skip
+        assert 2 < len(text.subject) < 120 and "{" not in text.subject + text.body, name
+        assert "\n\n\n" not in text.body, name
+        greeted = text.body.startswith("Guten Tag Reader,\n\n")
+        assert greeted if form is Form.LONG else link in text.body and len(text.body) < 250, name
+        english = render(kind, role, ZoneInfo("Asia/Kolkata"), values, form=form, link=link)
+        assert text.body != english.body, f"{name} says the same as the English one"
 
 
 def test_a_topic_cannot_forge_a_subject() -> None:

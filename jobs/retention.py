@@ -13,6 +13,7 @@ BATCH = 2000  # rows per transaction: no lock is held for long
 # What is removed once it is so old. A dead letter stays until it is replayed, and a fact until its story is of no use.
 KEPT = {
     Old.IDEMPOTENCY_KEYS: timedelta(days=2),  # answers are replayed for 24 hours
+    Old.DESTINATION_CODES: timedelta(days=2),  # codes for numbers are counted for 24 hours
     Old.REFRESH_TOKENS: timedelta(days=30),  # after they expired: until then reuse must be noticed
     Old.JOB_RUNS: timedelta(days=100),  # more than the longest schedule, whose last tick has to be known
     Old.USED_LINKS: timedelta(days=400),  # no link is good for longer than the booking window, a year

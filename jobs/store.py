@@ -330,6 +330,7 @@ class Old(StrEnum):
     REFRESH_TOKENS = "refresh_tokens WHERE expires_at < $1"
     JOB_RUNS = "job_runs WHERE finished_at < $1 AND scheduled_for < $1"
     USED_LINKS = "used_links WHERE used_at < $1"
+    DESTINATION_CODES = "destination_codes WHERE sent_at < $1"
     FACTS = (
         "facts f WHERE handled_at < $1"
         " AND NOT EXISTS (SELECT FROM fact_reactions r WHERE r.fact_id = f.id AND r.error IS NOT NULL)"

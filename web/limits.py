@@ -50,6 +50,14 @@ LINKS = Limit("links", tries=60, seconds=60)
 BOOKING_WRITES = Limit("booking-writes", tries=30, seconds=60)
 # A queue worked through by keyboard: two decisions a second.
 MODERATION = Limit("moderation", tries=120, seconds=60)
+# A person ticks boxes, and thinks better of it.
+SETTINGS_WRITES = Limit("settings-writes", tries=60, seconds=60)
+# A number, its code, a slip or two; how many codes leave is counted in the database (server/contact/model.py).
+NUMBER_WRITES = Limit("number-writes", tries=20, seconds=60)
+# Each sends a mail somewhere, or checks a password.
+ADDRESS_MAILS = Limit("address-mails", tries=10, seconds=3600)
+# Whoever writes a text looks at it a few times; each test costs what a message costs.
+TEST_MESSAGES = Limit("test-messages", tries=20, seconds=3600)
 # Nobody connects more calendars than this in a minute; each try leaves a row for 15 minutes.
 CALENDAR_CONNECTS = Limit("calendar-connects", tries=10, seconds=60)
 # A busy calendar tells of each change; a forged push costs a MAC and no more. By channel where it says one of ours:

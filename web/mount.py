@@ -16,6 +16,7 @@ from web.api import (
     bookings,
     calendars,
     conduct,
+    contact,
     inbox,
     jobs,
     letters,
@@ -28,6 +29,7 @@ from web.api import (
     reference,
     reports,
     sessions,
+    templates,
     testimonials,
     verdicts,
     waitlist,
@@ -46,6 +48,7 @@ MAX_BODY = 1024 * 1024  # bytes; what is larger is refused with 413
 
 API = (
     *people.ROUTES,
+    *contact.ROUTES,
     *mentors.ROUTES,
     *bookings.ROUTES,
     *links.ROUTES,
@@ -60,6 +63,7 @@ API = (
     *verdicts.ROUTES,
     *jobs.ROUTES,
     *letters.ROUTES,
+    *templates.ROUTES,
     *reports.ROUTES,
     *inbox.ROUTES,
     *webhooks.ROUTES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ from server.settings import Settings
 TRAITS: Final = Traits("WhatsApp", Form.SHORT, Dials.NUMBER, disturbs=True)
 RATE: Final = Rate(per_second=50, burst=80)  # the Cloud API takes 80 a second for each number
 MAX_PARAMETER: Final = 900  # characters; a body has room for 1,024 with all its parameters
+CODE_KIND: Final = "verify_number"  # the kind whose subject holds a code
+_CODE: Final = re.compile(r"\b[0-9]{6}\b")
 # https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes
 OVER_LIMIT: Final = frozenset({4, 80007, 130429, 133016})  # the application, the account, the number
 DOWN: Final = frozenset({1, 2, 131016, 133004, 190, 0, 3, 10})  # down, or our token is not good
@@ -37,7 +40,8 @@ class CloudApi:
     """Posts a template message: business-initiated messages must be templates that Meta has approved.
 
     Without buttons it is the one configured template with two parameters (subject, text); with buttons the template
-    ``<template>_<kind>``, whose quick replies get our payloads in order.
+    ``<template>_<kind>``, whose quick replies get our payloads in order. A code goes by ``<template>_code``: Meta wants
+    it in a template of the category Authentication, which holds nothing but the code and a button that copies it.
     """
 
     def __init__(self, whatsapp: WhatsApp) -> None:
@@ -63,6 +67,7 @@ class CloudApi:
         raise Deferred("an answer without a message id")
 
     def _body(self, message: Message) -> dict[str, Any]:
+        code = _CODE.search(message.subject) if message.kind == CODE_KIND else None
         texts = (message.subject, message.text)
         components: list[dict[str, Any]] = [
             {"type": "body", "parameters": [{"type": "text", "text": _parameter(text)} for text in texts]}
@@ -77,6 +82,12 @@ class CloudApi:
             for index, button in enumerate(message.buttons)
         ]
         name = f"{self._it.template}_{message.kind}" if message.buttons else self._it.template
+        if code is not None:
+            name, given = f"{self._it.template}_code", [{"type": "text", "text": code.group()}]
+            components = [
+                {"type": "body", "parameters": given},
+                {"type": "button", "sub_type": "url", "index": "0", "parameters": given},
+            ]
         return {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",

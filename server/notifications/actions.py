@@ -60,6 +60,7 @@ async def enqueue_in(
     ctx: Context,
     channel: str = EMAIL,
     address: str | None = None,
+    expires_at: datetime | None = None,
 ) -> bool:
     """Write one message by one channel, whatever the person chose; False when it was written before. ``address`` is
     the account's mail address unless said otherwise."""
@@ -76,6 +77,7 @@ async def enqueue_in(
         body=text.body,
         calendar=calendar,
         now=ctx.clock.now(),
+        expires_at=expires_at,
     )
 
 
@@ -93,6 +95,7 @@ async def reach_in(conn: Conn, person: User) -> Reach:
         destinations=tuple(
             Destination(UUID(id_), channel, address) for id_, channel, address in row["destinations"] or ()
         ),
+        verified=row["verified"],
     )
 
 

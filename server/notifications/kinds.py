@@ -13,34 +13,38 @@ _BOTH: Final = frozenset({"mentor", "mentee"})
 _MENTOR: Final = frozenset({"mentor"})
 _MENTEE: Final = frozenset({"mentee"})
 _ADMIN: Final = frozenset({"admin"})
+_NOBODY: Final = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
 class About:
     """``essential``: its mail cannot be switched off, for it is about money, access or an agreed time. ``pressing``:
-    it is worth a buzz, so it goes to the telephones of those who gave one, unless they say otherwise."""
+    it is worth a buzz, so it goes to the telephones of those who gave one, unless they say otherwise. ``own``: about
+    one's own bookings, so that its mail goes to an address that was not verified yet, as essential ones do; any other
+    waits for that. Without ``roles`` there is nothing to choose: it goes to the one address that it is about."""
 
     title: str
     roles: frozenset[str]
     essential: bool = False
     pressing: bool = False
+    own: bool = False
 
 
 KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
     {
-        Kind.BOOKING_REQUESTED: About("Somebody asks for a session", _MENTOR, pressing=True),
+        Kind.BOOKING_REQUESTED: About("Somebody asks for a session", _MENTOR, pressing=True, own=True),
         Kind.BOOKING_APPROVED: About("A session is agreed", _BOTH, essential=True),
         Kind.BOOKING_REJECTED: About("A request is declined", _MENTEE, essential=True),
         Kind.BOOKING_RESCHEDULED: About("A session has moved", _BOTH, essential=True, pressing=True),
         Kind.BOOKING_CANCELLED: About("A session is cancelled", _BOTH, essential=True, pressing=True),
-        Kind.BOOKING_EXPIRED: About("A request has run out", _BOTH),
+        Kind.BOOKING_EXPIRED: About("A request has run out", _BOTH, own=True),
         Kind.MOVE_PROPOSED: About("Another time is proposed", _BOTH, essential=True, pressing=True),
-        Kind.MOVE_DECLINED: About("A proposed time is declined", _BOTH),
+        Kind.MOVE_DECLINED: About("A proposed time is declined", _BOTH, own=True),
         Kind.MOVE_ASKED: About("An administrator asks for another time", _BOTH, essential=True),
-        Kind.SLOT_OFFERED: About("A time is free for you", _MENTEE, pressing=True),
-        Kind.REMINDER: About("A session comes near", _BOTH, pressing=True),
-        Kind.NO_SHOW_NUDGE: About("You are being waited for", _BOTH, pressing=True),
-        Kind.FOLLOW_UP: About("After a session", _BOTH),
+        Kind.SLOT_OFFERED: About("A time is free for you", _MENTEE, pressing=True, own=True),
+        Kind.REMINDER: About("A session comes near", _BOTH, pressing=True, own=True),
+        Kind.NO_SHOW_NUDGE: About("You are being waited for", _BOTH, pressing=True, own=True),
+        Kind.FOLLOW_UP: About("After a session", _BOTH, own=True),
         Kind.TESTIMONIAL_PUBLISHED: About("What a mentee says about you is published", _BOTH),
         Kind.TESTIMONIAL_REJECTED: About("Your words were not published", _MENTEE),
         Kind.CONDUCT_WARNED: About("You have missed sessions", _BOTH, essential=True),
@@ -52,5 +56,10 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.PAYSLIP: About("Your payslip", _MENTOR, essential=True),
         Kind.CALENDAR_BROKEN: About("A calendar of yours is disconnected", _BOTH, essential=True),
         Kind.JOURNEY: About("The mentee journey of a month is written", _ADMIN),
+        Kind.WELCOME: About("Welcome", _NOBODY, essential=True),
+        Kind.VERIFY_ADDRESS: About("Is this your address?", _NOBODY, essential=True),
+        Kind.ADDRESS_CHANGED: About("Your address has changed", _NOBODY, essential=True),
+        Kind.VERIFY_NUMBER: About("Is this your number?", _NOBODY, essential=True),
+        Kind.TEST: About("A test by an administrator", _NOBODY, essential=True),
     }
 )

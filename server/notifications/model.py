@@ -38,6 +38,11 @@ class Kind(StrEnum):
     PAYSLIP = "payslip"
     CALENDAR_BROKEN = "calendar_broken"
     JOURNEY = "journey"
+    WELCOME = "welcome"
+    VERIFY_ADDRESS = "verify_address"
+    ADDRESS_CHANGED = "address_changed"
+    VERIFY_NUMBER = "verify_number"
+    TEST = "test"
 
 
 class Status(StrEnum):

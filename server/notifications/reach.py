@@ -35,7 +35,8 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How one person is reached. ``choices`` are by (kind, channel) and only where they differ from the default."""
+    """How one person is reached. ``choices`` are by (kind, channel) and only where they differ from the default;
+    ``verified`` says that the mail address is this person's."""
 
     email: str
     zone: ZoneInfo
@@ -43,6 +44,7 @@ class Reach:
     quiet: Quiet | None = None
     choices: Mapping[tuple[str, str], bool] | None = None
     destinations: tuple[Destination, ...] = ()
+    verified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class Way:
 def fixed(kind: Kind, channel: str) -> bool:
     """Whether there is no choice: the mails that everybody gets."""
     return KINDS[kind].essential and channel == EMAIL
+
+
+def goes_unverified(kind: Kind) -> bool:
+    """Whether its mail goes to an address whose owner has not followed the link: a booking must not get lost."""
+    return KINDS[kind].essential or KINDS[kind].own
 
 
 def wanted(kind: Kind, channel: str, traits: Traits, choices: Mapping[tuple[str, str], bool]) -> bool:
@@ -79,6 +86,8 @@ def ways(
     found = []
     for name, traits in channels:
         if traits.dials is Dials.TEAM or not wanted(kind, name, traits, reach.choices or {}):
+            continue
+        if traits.dials is Dials.ACCOUNT and not (reach.verified or goes_unverified(kind)):
             continue
         later = _later(now, reach, expires_at) if traits.disturbs else None
         found += [

@@ -60,13 +60,14 @@ async def insert(
 async def reach(conn: Conn, user_id: UUID) -> Row | None:
     """What `Reach` needs to know of a person beside the account: settings, choices, verified destinations."""
     row: Row | None = await conn.fetchrow(
-        "SELECT s.quiet_start, s.quiet_end, s.language,"
+        "SELECT s.quiet_start, s.quiet_end, s.language, a.email_verified_at IS NOT NULL AS verified,"
         " (SELECT jsonb_agg(jsonb_build_array(p.kind, p.channel, p.wanted)) FROM notification_preferences p"
         "  WHERE p.user_id = $1) AS choices,"
         " (SELECT jsonb_agg(jsonb_build_array(d.id, d.channel, d.address) ORDER BY d.verified_at, d.id)"
         "  FROM destinations d WHERE d.user_id = $1 AND d.verified_at IS NOT NULL AND d.ended_at IS NULL)"
         " AS destinations"
-        " FROM (SELECT $1::uuid AS user_id) u LEFT JOIN notification_settings s USING (user_id)",
+        " FROM (SELECT $1::uuid AS user_id) u LEFT JOIN notification_settings s USING (user_id)"
+        " LEFT JOIN users a ON a.id = u.user_id",
         user_id,
     )
     return row

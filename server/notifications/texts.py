@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
 from server.integrations.channel import Form
 from server.notifications.model import EMAIL
@@ -127,6 +127,16 @@ def language_of(file: str) -> str:
     return folder if name and folder else LANGUAGE
 
 
+def _told(say: Callable[..., str]) -> Callable[..., str]:
+    """``say``, or the name of an instant that a preview has not got."""
+
+    def told(*instants: Any) -> str:
+        missing = [str(it) for it in instants if isinstance(it, Undefined)]
+        return " ".join(missing) or say(*instants)
+
+    return told
+
+
 def render(
     template: str,
     role: str,
@@ -137,24 +147,28 @@ def render(
     form: Form = Form.LONG,
     language: str = LANGUAGE,
     link: str = "",
+    missing: type[Undefined] = StrictUndefined,
 ) -> Text:
     """Fill the best of `candidates`; its first line is ``Subject: ...``, then an empty line, then the body.
 
     In the file, ``span(start, end)``, ``day(x)``, ``clock(x)`` and ``zone(x)`` tell instants in the reader's zone.
     Where a short form has no file of its own, it is the mail's subject, which says what has happened, and the ``link``.
 
+    ``missing`` says what becomes of a value that is not there: a preview shows its name.
+
     Raises ``jinja2.UndefinedError`` for a missing value, ``jinja2.TemplateNotFound``, and ``ValueError`` for a file
     without a subject.
     """
-    file = _env.select_template(candidates(template, role, channel, form, language))
+    env = _env if missing is StrictUndefined else _env.overlay(undefined=missing)
+    file = env.select_template(candidates(template, role, channel, form, language))
     told = language_of(file.name or "")
     filled = file.render(
         **values,
         link=link,
-        span=lambda start, end: span_of(start, zone, end, told),
-        day=partial(day_of, zone=zone, language=told),
-        clock=partial(clock_of, zone=zone),
-        zone=partial(zone_name, zone=zone),
+        span=_told(lambda start, end: span_of(start, zone, end, told)),
+        day=_told(partial(day_of, zone=zone, language=told)),
+        clock=_told(partial(clock_of, zone=zone)),
+        zone=_told(partial(zone_name, zone=zone)),
     )
     head, _, body = filled.partition("\n")
     if not head.startswith("Subject: "):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from server.base.context import Context
@@ -19,6 +19,7 @@ from server.people.passwords import hash_password, outdated, password_fits
 
 REFRESH_LIFE: Final = timedelta(days=30)  # of each token; a family lives on as long as it is used
 _ADMINISTRATOR: Final = "Administrator"
+Also: TypeAlias = Callable[[Conn, User], Awaitable[None]]
 
 
 async def register(ctx: Context, *, email: str, password: str, name: str, role: str, timezone: str) -> User:
@@ -26,10 +27,19 @@ async def register(ctx: Context, *, email: str, password: str, name: str, role: 
 
     Raises ``Invalid`` with all faults (``admin`` is no role to choose) and ``Conflict("email_taken")``.
     """
+    return await register_with(
+        ctx, None, email=email, password=password, name=name, role=role, timezone=timezone
+    )
+
+
+async def register_with(
+    ctx: Context, also: Also | None, *, email: str, password: str, name: str, role: str, timezone: str
+) -> User:
+    """`register`; ``also`` joins the transaction."""
     name = name.strip()
     if faults := model.registration_faults(email, password, name, role, timezone):
         raise Invalid(faults)
-    return await _create(ctx, email, password, name, Role(role), timezone)
+    return await _create(ctx, email, password, name, Role(role), timezone, also)
 
 
 async def create_admin(ctx: Context, email: str, password: str) -> User:
@@ -41,7 +51,15 @@ async def create_admin(ctx: Context, email: str, password: str) -> User:
     return await _create(ctx, email, password, _ADMINISTRATOR, Role.ADMIN, timezone)
 
 
-async def _create(ctx: Context, email: str, password: str, name: str, role: Role, timezone: str) -> User:
+async def _create(
+    ctx: Context,
+    email: str,
+    password: str,
+    name: str,
+    role: Role,
+    timezone: str,
+    also: Also | None = None,
+) -> User:
     address = model.normal_email(email)
     assert address is not None  # noqa: S101 - the caller has looked for faults
     user = User(new_id(), address, name, role, timezone, ctx.clock.now())
@@ -52,6 +70,8 @@ async def _create(ctx: Context, email: str, password: str, name: str, role: Role
             raise Conflict("email_taken", "There is an account with this address already.")
         if role is Role.MENTOR:
             await store.insert_profile(conn, user.id)
+        if also is not None:
+            await also(conn, user)
 
     await in_transaction(ctx.pool, work)
     return user

@@ -1,6 +1,7 @@
 // @ts-check
 // Forms and buttons that call the API, declared in the markup:
-//   <form data-api="POST /bookings" data-done="Booked." data-then="/bookings/{id}">   (data-then="reload" reloads)
+//   <form data-api="POST /bookings" data-done="Booked." data-then="/bookings/{id}">   (data-then="reload" reloads,
+//                                                     "refresh" fetches the data-refresh section around it anew)
 //   <button data-api="POST /bookings/…/approve" data-done="Approved." data-then="reload">
 // Inputs are sent under their names; data-type is int, list (comma separated), instant (local time of data-zone) or none.
 import { call, newKey, Problem } from "./api.js";
@@ -100,6 +101,30 @@ export async function busy(button, work) {
 }
 
 /**
+ * Fetch the page again and put in its place what has changed: the `data-refresh` section around an element. The focus
+ * goes to the section's first field, or else to the section, where the screen reader goes on.
+ * @param {HTMLElement} element
+ */
+async function refresh(element) {
+  const old = element.closest("[data-refresh]");
+  if (!old) return;
+  const response = await fetch(window.location.href, { credentials: "same-origin" }).catch(() => null);
+  const page = response?.ok ? new DOMParser().parseFromString(await response.text(), "text/html") : null;
+  const fresh = page?.getElementById(old.id);
+  if (!fresh) {
+    window.location.reload();
+    return;
+  }
+  old.replaceWith(fresh);
+  const field = find("input[required]", HTMLInputElement, fresh);
+  if (field && field.offsetParent !== null) field.focus();
+  else {
+    fresh.tabIndex = -1;
+    fresh.focus();
+  }
+}
+
+/**
  * @param {HTMLElement} element the form or button
  * @param {any} result
  */
@@ -107,7 +132,10 @@ function finish(element, result) {
   const done = element.dataset["done"] ?? "";
   const then = element.dataset["then"] ?? "";
   element.dispatchEvent(new CustomEvent("api:done", { bubbles: true, detail: result }));
-  if (then) {
+  if (then === "refresh") {
+    if (done) toast(done);
+    void refresh(element);
+  } else if (then) {
     if (done) flash(done);
     element.closest("dialog")?.close();
     if (then === "reload") window.location.reload();

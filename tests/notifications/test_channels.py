@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,6 +15,7 @@ from server.embedded.postgres import free_port
 from server.integrations.channel import (
     Button,
     Deferred,
+    Form,
     Message,
     NotificationChannel,
     NotSent,
@@ -23,6 +25,8 @@ from server.integrations.channel import (
 from server.integrations.channels import REGISTRY
 from server.integrations.posting import retry_after
 from server.integrations.sms import signature_of
+from server.notifications.model import Kind
+from server.notifications.texts import TONGUES, render
 from server.settings import SettingsError, load_settings
 from tests.support.providers import SID, TOKEN, FakeProviders, Say, running_providers
 
@@ -141,6 +145,27 @@ async def test_what_twilio_gets(fakes: FakeProviders) -> None:
     ]
     with pytest.raises(Refused):
         await make("sms", fakes.environ).send(replace(MESSAGE, to="12"))
+
+
+async def test_a_code_goes_to_whatsapp_by_a_template_of_its_own(fakes: FakeProviders) -> None:
+    """The subject is what our own text makes of it: both languages' codes are found."""
+    channel = make("whatsapp", fakes.environ)
+    for language in TONGUES:
+        text = render(
+            "verify_number", "person", ZoneInfo("UTC"), {"name": "A", "code": "042195", "minutes": 10},
+            channel="whatsapp", form=Form.SHORT, language=language, link="https://v/x",
+        )  # fmt: skip
+        await channel.send(
+            replace(MESSAGE, kind=Kind.VERIFY_NUMBER, subject=text.subject, text=text.body, buttons=())
+        )
+    given = [{"type": "text", "text": "042195"}]
+    for body in fakes.taken:
+        assert body["template"]["name"] == "visavis_notice_code"
+        assert body["template"]["components"] == [
+            {"type": "body", "parameters": given},
+            {"type": "button", "sub_type": "url", "index": "0", "parameters": given},
+        ]
+    assert len(fakes.taken) == 2
 
 
 async def test_what_whatsapp_gets(fakes: FakeProviders) -> None:

@@ -8,6 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from server.booking.model import Booking
+from server.contact.address import verify_url
+from server.notifications.model import Kind
+from server.notifications.preferences import unsubscribe_url
 from server.sessions.links import links_for, rebook_link
 from server.testimonials import actions as testimonials
 from tests.pages.conftest import Site, Visit, Visitor
@@ -38,6 +41,20 @@ def asked_of(site: Site) -> str:
     world = site.world
     settings, now = site.ctx.settings, site.ctx.clock.now()
     link = testimonials.link_for(settings, world.completed.session_id, world.mentee.id, now)
+    return link.rsplit("/", 1)[1]
+
+
+def address_of(site: Site) -> str:
+    """The token of the link that proves the mentee's address."""
+    world = site.world
+    link = verify_url(site.ctx.settings, world.mentee.id, world.mentee.email, site.ctx.clock.now())
+    return link.rsplit("/", 1)[1]
+
+
+def fewer_of(site: Site, kind: Kind) -> str:
+    """The token of the link that ends a kind of mail."""
+    link = unsubscribe_url(site.ctx.settings, site.world.mentee.id, kind, site.ctx.clock.now())
+    assert link is not None
     return link.rsplit("/", 1)[1]
 
 
@@ -78,6 +95,10 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             f"/links/{missed_of(site)}": 200,
             f"/testimonials/{asked_of(site)}": 200,
             "/testimonials/nonsense": 404,
+            f"/address/{address_of(site)}": 200,
+            "/address/nonsense": 404,
+            f"/unsubscribe/{fewer_of(site, Kind.REMINDER)}": 200,
+            "/unsubscribe/nonsense": 404,
             "/links/nonsense": 404,
             "/nowhere": 404,
         },
@@ -103,6 +124,9 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             "/admin/jobs/runs/reminders": 200,
             "/admin/exports": 200,
             "/admin/journey": 200,
+            "/admin/templates?language=de": 200,
+            "/admin/templates/reminder_4_hours/mentor/sms?language=de": 200,
+            "/admin/templates/booking_approved/mentee/email": 200,
         },
     }
 

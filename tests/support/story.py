@@ -13,6 +13,7 @@ from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Pool
 from server.booking.model import Booking
+from server.contact import store as contact_store
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import User
@@ -81,6 +82,8 @@ async def make_story(
         Availability(timezone="UTC", weekly=ALWAYS, slot_minutes=slot_minutes, booking_window_days=365),
     )  # fmt: skip
     async with pool.acquire() as conn, conn.transaction():
+        for person in (mentor, mentee):  # who has followed the link in the first mail
+            await contact_store.verify_address(conn, person.id, clock.now())
         await ledger.grant_in(
             conn,
             key=f"grant:test:{mentee.id}",

@@ -9,6 +9,7 @@ from aiohttp import web as http
 
 from server.base.context import Context
 from server.base.errors import FieldError
+from server.contact import address as contact
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import Role, TokenPair, User, registration_faults
@@ -24,7 +25,7 @@ TAG = "People"
 async def register(call: Call[RegisterIn, NoQuery]) -> SignedInOut:
     """Make an account. In demo mode a mentee starts with demo tokens."""
     body = call.body
-    user = await people.register(
+    user = await contact.register(
         call.ctx,
         email=body.email,
         password=body.password,

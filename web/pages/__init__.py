@@ -21,6 +21,8 @@ from web.pages import (
     reports,
     room,
     sessions,
+    settings,
+    templates,
     testimonials,
     verdicts,
 )
@@ -49,6 +51,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
     app[TEMPLATES] = make_environment(assets.url)
     return (
         *account.ROUTES,
+        *settings.ROUTES,
         *home.ROUTES,
         *directory.ROUTES,
         *availability.ROUTES,
@@ -62,6 +65,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
         *admin.ROUTES,
         *verdicts.ROUTES,
         *jobs.ROUTES,
+        *templates.ROUTES,
         *reports.ROUTES,
         *money.ROUTES,
         *inbox.ROUTES,

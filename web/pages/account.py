@@ -1,4 +1,4 @@
-"""Coming in and going out: the front page, registration, login, logout, settings, the style guide."""
+"""Coming in and going out: the front page, registration, login, logout, the style guide."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from aiohttp import web as http
 
 from server.availability import actions as availability
 from server.base.errors import Conflict, Invalid, Refusal, TooMany, Unauthenticated
+from server.contact import address as contact
 from server.ledger import actions as ledger
 from server.people import actions as people
 from server.people.model import Role, User
-from web.access import Public, SignedIn
+from web.access import Public
 from web.context import context
 from web.identity import log_in, log_out, visitor
 from web.limits import LOGIN, REGISTER, REGISTER_BY_ADDRESS, address, forgive, spend
-from web.pages.calendars import calendars_of
 from web.pages.directory import card_views
-from web.pages.render import render, signed_in
+from web.pages.render import render
 from web.pages.views import Person
 from web.routing import page
 
@@ -121,7 +121,7 @@ async def _register(request: http.Request, given: dict[str, str]) -> User:
     ctx = context(request)
     await spend(request, REGISTER, address(request), given["email"].strip().casefold())
     await spend(request, REGISTER_BY_ADDRESS, address(request))
-    user = await people.register(ctx, **given)
+    user = await contact.register(ctx, **given)
     await ledger.open_wallet(ctx, user.id)
     return user
 
@@ -129,14 +129,6 @@ async def _register(request: http.Request, given: dict[str, str]) -> User:
 async def logout(request: http.Request) -> http.StreamResponse:
     await log_out(request)
     raise http.HTTPSeeOther("/")
-
-
-async def settings(request: http.Request) -> http.StreamResponse:
-    _, user = await signed_in(request)
-    profile = await people.profile(context(request), user.id) if user.role is Role.MENTOR else None
-    return await render(
-        request, "settings.html", profile=profile, calendars=await calendars_of(context(request), user.id)
-    )
 
 
 async def design(request: http.Request) -> http.StreamResponse:
@@ -166,6 +158,5 @@ ROUTES = (
     page("GET", "/register", register_form, access=Public()),
     page("POST", "/register", register, access=Public()),
     page("POST", "/logout", logout, access=Public()),
-    page("GET", "/settings", settings, access=SignedIn()),
     page("GET", "/design", design, access=Public(), summary="Living style guide"),
 )

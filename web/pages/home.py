@@ -78,6 +78,12 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
             "Mentee journey",
             "What became of each mentee's sessions, month by month.",
         ),
+        (
+            "/admin/templates",
+            "mail",
+            "Message texts",
+            "What we write, to whom and how, with tests to oneself.",
+        ),
         ("/admin/exports", "download", "Ledger exports", "Every transfer, a file for each day."),
         (
             "/admin/conduct",

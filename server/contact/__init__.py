@@ -1,0 +1,1 @@
+"""How a person wants to be reached: the account's address, numbers, and what is told where."""

@@ -140,3 +140,28 @@ async def test_without_scripts_the_forms_do_the_same(site: Site, chromium: Brows
     await page.get_by_role("button", name="Verify").click()
     await expect(page.locator("[data-number=sms]")).to_contain_text("Verified")
     await context.close()
+
+
+async def test_an_administrator_reads_a_text_and_sends_it_to_herself(site: Site, visit: Visit) -> None:
+    visitor = await visit("admin@demo.visavis.test")
+    page = visitor.page
+    await visitor.goto("/admin/templates?language=de")
+    await picture(page, "templates")
+    await page.get_by_role("link", name="reminder_4_hours for mentor by sms").click()
+    await expect(page.get_by_role("article", name="Preview")).to_contain_text("segment")
+    await page.get_by_label("Reader’s time zone").select_option("Asia/Kolkata")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.get_by_role("article", name="Preview")).to_contain_text("Asia/Kolkata, UTC+05:30")
+    await page.get_by_role("button", name="Send a test").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Add a number")
+    await picture(page, "template-sms")
+    await page.get_by_role("navigation", name="Channel").get_by_role("link", name="email").click()
+    await expect(page.get_by_role("article", name="Preview")).to_contain_text("Wählen Sie, was Sie erfahren")
+    await site.ctx.pool.execute("UPDATE users SET email_verified_at = now() WHERE role = 'admin'")
+    await page.get_by_role("button", name="Send a test").click()
+    await expect(page.locator("#toasts")).to_contain_text("A test is on its way")
+    await picture(page, "template-mail")
+    sent = await site.ctx.pool.fetchrow("SELECT address, subject FROM notifications WHERE kind = 'test'")
+    assert sent is not None and sent["address"] == "admin@demo.visavis.test"
+    assert sent["subject"].startswith("[Test] Nachher")
+    assert [it for it in visitor.complaints if "409" not in it] == []

@@ -19,6 +19,7 @@ from server.notifications.actions import enqueue_in, reach_in
 from server.notifications.model import Kind
 from server.notifications.texts import render
 from server.people import actions as people
+from server.people import store as people_store
 from server.people.model import User, normal_email
 from server.people.tokens import TokenExpired, TokenInvalid, sign, verify
 from server.settings import Settings
@@ -196,7 +197,7 @@ async def follow(ctx: Context, token: str) -> Opened:
         await store.lock_person(conn, user_id)
         opened = await _opened_in(conn, user_id, email)
         if opened.replaces is None:
-            await store.verify_address(conn, user_id, now)
+            await people_store.verify_address(conn, user_id, now)
         else:
             if not await store.replace_address(conn, user_id, now):
                 raise Conflict("email_taken", "There is an account with this address already.")

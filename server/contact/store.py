@@ -40,12 +40,6 @@ async def address(conn: Conn, user_id: UUID) -> Address | None:
     return Address(**row) if row else None
 
 
-async def verify_address(conn: Conn, user_id: UUID, now: datetime) -> None:
-    await conn.execute(
-        "UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL", user_id, now
-    )
-
-
 async def email_taken(conn: Conn, email: str) -> bool:
     found: bool = await conn.fetchval(
         "SELECT EXISTS (SELECT FROM users WHERE email = $1::text::citext)", email

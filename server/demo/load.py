@@ -23,7 +23,6 @@ from server.base.ids import new_id
 from server.booking.model import Booking
 from server.chat import actions as chat
 from server.conduct import actions as conduct
-from server.contact import store as contact_store
 from server.demo import store
 from server.demo.people import ADMIN, HOURS, MENTEES, MENTOR, MENTORS, PASSWORD, THE_MENTOR, DemoMentor
 from server.demo.session import arrange
@@ -202,7 +201,7 @@ class _Loader:
         user = User(new_id(), email, name, role, timezone, self.clock.now())
         async with self.ctx.pool.acquire() as conn, conn.transaction():
             await people_store.insert_user(conn, user, self.password_hash)
-            await contact_store.verify_address(conn, user.id, self.clock.now())
+            await people_store.verify_address(conn, user.id, self.clock.now())
             if role is Role.MENTOR:
                 await people_store.insert_profile(conn, user.id)
         return user

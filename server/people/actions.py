@@ -43,12 +43,19 @@ async def register_with(
 
 
 async def create_admin(ctx: Context, email: str, password: str) -> User:
-    """A new administrator, in the business zone. Raises ``Invalid`` and ``Conflict("email_taken")``."""
+    """A new administrator, in the business zone; whoever has the command line vouches for the address.
+
+    Raises ``Invalid`` and ``Conflict("email_taken")``.
+    """
     timezone = ctx.settings.timezone.key or "UTC"
     # Everything a registration asks for, except that the role is not chosen.
     if faults := model.registration_faults(email, password, _ADMINISTRATOR, Role.MENTEE, timezone):
         raise Invalid(faults)
-    return await _create(ctx, email, password, _ADMINISTRATOR, Role.ADMIN, timezone)
+
+    async def vouch(conn: Conn, user: User) -> None:
+        await store.verify_address(conn, user.id, user.created_at)
+
+    return await _create(ctx, email, password, _ADMINISTRATOR, Role.ADMIN, timezone, vouch)
 
 
 async def _create(

@@ -43,6 +43,13 @@ async def user(conn: Conn, user_id: UUID) -> User | None:
     return _user(row) if row else None
 
 
+async def verify_address(conn: Conn, user_id: UUID, now: datetime) -> None:
+    """The mail address is this person's, as of now unless it was known before."""
+    await conn.execute(
+        "UPDATE users SET email_verified_at = $2 WHERE id = $1 AND email_verified_at IS NULL", user_id, now
+    )
+
+
 async def login(conn: Conn, email: str) -> tuple[User, str] | None:
     """The user of an address and the password's hash; nobody when the account is disabled."""
     row = await conn.fetchrow(

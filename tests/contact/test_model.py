@@ -132,7 +132,7 @@ def test_the_matrix_shows_ones_role_and_what_is_fixed() -> None:
     assert {kind for (kind, channel), cell in cells.items() if cell.fixed} == {
         kind for kind, about in KINDS.items() if about.essential and "mentor" in about.roles
     }
-    assert model.matrix(Role.ADMIN, CHANNELS, {}) == ()
+    assert {line.kind for line in model.matrix(Role.ADMIN, CHANNELS, {})}.isdisjoint(kinds)
 
 
 def test_every_fault_of_a_change_at_once() -> None:

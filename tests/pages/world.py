@@ -12,10 +12,10 @@ from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.booking.model import Booking
 from server.chat import actions as chat
-from server.contact import store as contact_store
 from server.integrations.channels import Channels
 from server.ledger import actions as ledger
 from server.people import actions as people
+from server.people import store as people_store
 from server.people.model import User
 from server.sessions import actions as sessions
 
@@ -100,7 +100,7 @@ async def _person(ctx: Context, email: str, name: str, role: str, zone: str) -> 
     user = await people.register(ctx, email=email, password=PASSWORD, name=name, role=role, timezone=zone)
     await ledger.open_wallet(ctx, user.id)
     async with ctx.pool.acquire() as conn:
-        await contact_store.verify_address(conn, user.id, ctx.clock.now())
+        await people_store.verify_address(conn, user.id, ctx.clock.now())
     return user
 
 

@@ -13,9 +13,9 @@ from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Pool
 from server.booking.model import Booking
-from server.contact import store as contact_store
 from server.ledger import actions as ledger
 from server.people import actions as people
+from server.people import store as people_store
 from server.people.model import User
 from server.sessions import actions as sessions
 from server.settings import Settings
@@ -83,7 +83,7 @@ async def make_story(
     )  # fmt: skip
     async with pool.acquire() as conn, conn.transaction():
         for person in (mentor, mentee):  # who has followed the link in the first mail
-            await contact_store.verify_address(conn, person.id, clock.now())
+            await people_store.verify_address(conn, person.id, clock.now())
         await ledger.grant_in(
             conn,
             key=f"grant:test:{mentee.id}",

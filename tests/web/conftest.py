@@ -19,7 +19,6 @@ from server.base.clock import OffsetClock
 from server.base.context import Context
 from server.base.db import Conn, in_transaction
 from server.base.ids import new_id
-from server.contact import store as contact_store
 from server.ledger import actions as ledger
 from server.people import store as people_store
 from server.people.model import Role, User
@@ -111,7 +110,7 @@ class World:
         async def work(conn: Conn) -> None:
             for user in users:
                 assert await people_store.insert_user(conn, user, "$no-login$")
-                await contact_store.verify_address(conn, user.id, self.clock.now())
+                await people_store.verify_address(conn, user.id, self.clock.now())
                 if role is Role.MENTOR:
                     await people_store.insert_profile(conn, user.id)
                 if tokens:

@@ -18,6 +18,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/bookings/{id}/cancel": {"reason": "because"},
     "/api/v1/sessions/{id}/testimonial": {"stars": 5, "text": "Good."},
     "/api/v1/sessions/{id}/review": {"reason": "because"},
+    "/api/v1/me/destinations/{id}/verify": {"code": "042195"},
 }
 
 
@@ -76,7 +77,9 @@ async def test_strangers_do_not_get_what_belongs_to_others(world: World) -> None
     await open_hours(mentor)
     booked = (await mentee.post("/bookings", {"mentor_id": str(mentor.id), **hour(1, 10)})).json
     assert (await mentor.post(f"/bookings/{booked['id']}/approve")).status == 200
-    things = {"booking": booked["id"], "session": booked["session_id"]}
+    given = {"channel": "sms", "address": "+491701234567"}
+    number = (await mentee.post("/me/destinations", given)).json
+    things = {"booking": booked["id"], "session": booked["session_id"], "destination": number["id"]}
     strangers = [await world.person(Role.MENTOR), await world.person(Role.MENTEE, tokens=100)]
     owned = [route for route in routes(world) if isinstance(route.access, Owner)]
     assert {route.access.thing for route in owned if isinstance(route.access, Owner)} == set(things)
@@ -89,6 +92,7 @@ async def test_strangers_do_not_get_what_belongs_to_others(world: World) -> None
     # Nothing happened to it.
     after = (await mentee.get(f"/bookings/{booked['id']}")).json
     assert (after["status"], after["start"]) == ("approved", booked["start"])
+    assert [it["id"] for it in (await mentee.get("/me/notifications")).json["destinations"]] == [number["id"]]
 
 
 async def test_the_inbox_is_for_administrators_in_demo_mode(world: World) -> None:

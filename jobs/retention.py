@@ -17,6 +17,11 @@ KEPT = {
     Old.REFRESH_TOKENS: timedelta(days=30),  # after they expired: until then reuse must be noticed
     Old.JOB_RUNS: timedelta(days=100),  # more than the longest schedule, whose last tick has to be known
     Old.USED_LINKS: timedelta(days=400),  # no link is good for longer than the booking window, a year
+    Old.WEBHOOKS: timedelta(days=100),  # receipts come within days; the rest is for looking into
+    Old.VISITS: timedelta(days=400),  # of use while a verdict can be reviewed, and for the year's questions
+    Old.MESSAGES: timedelta(
+        days=800
+    ),  # as long as the facts they tell of: their keys make repetitions harmless
     Old.FACTS: timedelta(days=800),
 }
 

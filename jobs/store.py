@@ -331,6 +331,13 @@ class Old(StrEnum):
     JOB_RUNS = "job_runs WHERE finished_at < $1 AND scheduled_for < $1"
     USED_LINKS = "used_links WHERE used_at < $1"
     DESTINATION_CODES = "destination_codes WHERE sent_at < $1"
+    WEBHOOKS = "provider_events WHERE received_at < $1"
+    VISITS = "room_visits WHERE last_seen_at < $1"
+    # What is still on its way or was given up stays, and so does what the development inbox shows.
+    MESSAGES = (
+        "notifications n WHERE created_at < $1 AND status IN ('sent', 'delivered', 'failed', 'lapsed')"
+        " AND NOT EXISTS (SELECT FROM dev_inbox d WHERE d.id = n.id)"
+    )
     FACTS = (
         "facts f WHERE handled_at < $1"
         " AND NOT EXISTS (SELECT FROM fact_reactions r WHERE r.fact_id = f.id AND r.error IS NOT NULL)"

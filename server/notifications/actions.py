@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
-from server.base.errors import FieldError, Invalid, NotFound
+from server.base.errors import FieldError, Invalid
 from server.base.log import logger
 from server.integrations.channel import Button, Dials, Message, NotSent, Refused, Unavailable, Unreachable
 from server.integrations.channels import REGISTRY, Channels, Registry, in_use
@@ -35,7 +35,6 @@ from server.notifications.model import (
 )
 from server.notifications.reach import LANGUAGE, Destination, Quiet, Reach, ways
 from server.notifications.receipts import apply_in
-from server.notifications.store import DeadMessage
 from server.notifications.texts import Text, render
 from server.people.model import User
 
@@ -397,20 +396,6 @@ async def _send(conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing
         await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
         await apply_in(conn, ctx, outgoing.channel, provider_message_id)
     return "sent"
-
-
-async def dead_messages(ctx: Context, before: UUID | None, limit: int) -> list[DeadMessage]:
-    """Messages that were given up, newest first; who may look is the caller's check."""
-    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        return await store.dead_messages(conn, before, limit)
-
-
-async def replay(ctx: Context, notification_id: UUID) -> None:
-    """Let a dead message be tried again. Raises ``NotFound("dead_letter_not_found")``: also when it was replayed."""
-    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        if not await store.revive(conn, notification_id):
-            raise NotFound("dead_letter_not_found", "There is no such dead letter any more.")
-    ctx.wake()
 
 
 async def inbox(ctx: Context, limit: int = INBOX_LIMIT) -> list[InboxItem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -253,42 +253,6 @@ async def inbox(conn: Conn, limit: int) -> list[InboxItem]:
         limit,
     )
     return [InboxItem(**row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class DeadMessage:
-    """A message that will not be tried again unless somebody asks for it."""
-
-    id: UUID
-    session_id: UUID | None
-    kind: str
-    channel: str
-    role: str
-    address: str
-    subject: str
-    attempts: int
-    error: str | None
-    created_at: datetime
-
-
-async def dead_messages(conn: Conn, before: UUID | None, limit: int) -> list[DeadMessage]:
-    """Newest first."""
-    rows = await conn.fetch(
-        "SELECT id, session_id, kind, channel, role, address, subject, attempts, error, created_at"
-        " FROM notifications WHERE status = 'dead' AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
-        before, limit,
-    )  # fmt: skip
-    return [DeadMessage(**row) for row in rows]
-
-
-async def revive(conn: Conn, notification_id: UUID) -> bool:
-    """Let a dead message be tried again, at once and with all its attempts; False when it is none."""
-    row = await conn.fetchrow(
-        "UPDATE notifications SET status = 'retrying', attempts = 0, next_attempt_at = to_timestamp(0)"
-        " WHERE id = $1 AND status = 'dead' RETURNING id",
-        notification_id,
-    )
-    return row is not None
 
 
 async def another_round(

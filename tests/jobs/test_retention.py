@@ -32,10 +32,14 @@ async def test_old_things_go_and_dead_letters_stay(story: Story, monkeypatch: py
     assert await pool.fetchval("SELECT count(*) FROM job_runs") == 2
 
     facts = await pool.fetchval("SELECT count(*) FROM facts")
+    waiting = await pool.fetchval("SELECT count(*) FROM notifications WHERE status = 'pending'")
+    assert 0 < waiting < await pool.fetchval("SELECT count(*) FROM notifications")
     async with pool.acquire() as conn:
         first = await conn.fetchval("SELECT min(id) FROM facts")
         await outbox.mark_reaction(conn, first, "sample", now, "given up")
     story.clock.set(now + KEPT[Old.FACTS] + timedelta(seconds=1))
     assert await retain(story.ctx) >= facts - 1
     assert [row["id"] for row in await pool.fetch("SELECT id FROM facts")] == [first]
+    left = await pool.fetch("SELECT status FROM notifications")
+    assert [row["status"] for row in left] == ["pending"] * waiting
     assert await retain(story.ctx) == 0

@@ -16,7 +16,6 @@ from server.base.ids import new_id
 from server.integrations.channel import Message, Rate, Unreachable
 from server.integrations.channels import REGISTRY, Channels
 from server.integrations.provider import Provider
-from server.notifications import actions as notifications
 from server.notifications import store
 from server.notifications.actions import deliver_due, notify_in
 from server.notifications.kinds import KINDS
@@ -171,19 +170,6 @@ async def test_an_address_that_is_no_more_is_forgotten(story: Story) -> None:
     assert (
         await story.ctx.pool.fetchval("SELECT ended_reason FROM destinations WHERE id = $1", device) == "gone"
     )
-
-
-async def test_a_dead_message_can_be_replayed_once(story: Story) -> None:
-    await say(story, Kind.CALENDAR_BROKEN, "a")
-    await story.ctx.pool.execute(
-        "UPDATE notifications SET status = 'dead', attempts = 9 WHERE channel = 'email'"
-    )
-    [dead] = await notifications.dead_messages(story.ctx, None, 10)
-    await notifications.replay(story.ctx, dead.id)
-    with pytest.raises(NotFound, match="dead_letter_not_found"):
-        await notifications.replay(story.ctx, dead.id)
-    assert (await deliver_due(story.ctx, Channels(inbox=True))).sent == 1
-    assert await notifications.dead_messages(story.ctx, None, 10) == []
 
 
 def test_one_click_ends_mails_of_a_kind_and_no_other(settings: Settings) -> None:

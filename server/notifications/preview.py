@@ -121,7 +121,7 @@ def preview(
     entry = entry_of(template, role, channel, language)
     form = registry[channel].TRAITS.form
     link = f"{settings.public_url}/sessions/{SAMPLE_ID}"
-    values = samples(settings, now)
+    values = samples(settings, now, role)
     try:
         text = texts.render(
             template, role, zone, values, channel=channel, form=form, language=language, link=link, missing=Missing
@@ -140,14 +140,14 @@ def preview(
 SAMPLE_ID: Final = UUID("0192f0c1-7c3a-7000-8000-000000000001")
 
 
-def samples(settings: Settings, now: datetime) -> dict[str, Any]:
+def samples(settings: Settings, now: datetime, role: str) -> dict[str, Any]:
     """One story for all texts: a session tomorrow, long enough a name to show where lines break."""
     base = settings.public_url
     start = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=26)
     end = start + timedelta(minutes=45)
     session, booking = f"{base}/sessions/{SAMPLE_ID}", f"{base}/bookings/{SAMPLE_ID}"
     return {
-        "name": "Jonas Weber",
+        "name": "Asha Ramanathan" if role == "mentor" else "Jonas Weber",
         "role": "mentee",
         "mentor": Attendee("Asha Ramanathan", "asha@example.org"),
         "mentee": Attendee("Jonas Weber", "jonas@example.org"),

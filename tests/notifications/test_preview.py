@@ -82,6 +82,7 @@ def test_a_preview_is_told_in_the_readers_zone_and_language(settings: Settings) 
     assert shown.file == "de/reminder_4_hours.mentor.txt" and "Asia/Kolkata, UTC+05:30" in shown.text.body
     assert "Dienstag, 3. März 2026, 16:30 bis 17:15 Uhr" in shown.text.body
     assert "Wählen Sie, was Sie erfahren" in shown.text.body
+    assert shown.text.body.startswith("Guten Tag Asha Ramanathan") and "Jonas Weber" in shown.text.body
     short = preview(settings, "payslip", "mentor", "sms", "en", KOLKATA, NOW)
     assert short.file == "payslip.mentor.txt" and short.text.body.startswith("http")
     for wrong in (("nothing", "mentor", "email", "en"), ("payslip", "mentee", "email", "en")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from server.base.db import Conn
 from server.base.errors import NotFound
 from server.booking import steps
 from server.booking.model import Booking, Status
+from server.integrations.channel import Button
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
 from server.notifications.model import Attendee, Kind, Occasion
@@ -44,6 +45,7 @@ class Meeting:
         template: str | None = None,
         method: Method | None = None,
         values: Mapping[str, Any] | None = None,
+        buttons: Sequence[Button] = (),
         expires_at: datetime | None = None,
     ) -> int:
         """Write the message to each role, in the caller's transaction; returns how many had not been told yet. From
@@ -57,7 +59,7 @@ class Meeting:
             told += await notifications.tell_in(
                 conn, ctx, kind=kind, template=template, recipient=person, role=role,
                 occasion=self.occasion, dedup_key=dedup_key, method=method, expires_at=expires_at,
-                values={"links": links, **(values or {})},
+                values={"links": links, **(values or {})}, buttons=buttons,
             )  # fmt: skip
         return told
 

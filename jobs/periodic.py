@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from jobs import confirmations
 from jobs.outbox import Drained, drain
 from jobs.reminders import remind
 from jobs.retention import retain
@@ -52,6 +53,13 @@ JOBS: Mapping[str, Job] = {
             "remind both people of their session, some time before it (VISAVIS_REMINDERS)",
             50,
             remind,
+        ),
+        Job(
+            "confirmations",
+            EveryMinute(),
+            "tell operators who has not said two hours before whether they come",
+            50,
+            confirmations.sweep,
         ),
         # Every minute, not only hourly: the money and the follow-up should not wait when a session is over.
         Job("session_status", EveryMinute(), "settle sessions that are over", 50, settle),

@@ -22,7 +22,9 @@ from jobs.after import (
     tell_published,
     tell_upheld,
 )
+from jobs.confirmations import tell_late_answer, tell_unanswered
 from jobs.meetings import BOTH, load_meeting, load_person
+from jobs.replies import hear_reply
 from server.attendance.model import (
     NoShowSuspected,
     PersonJoined,
@@ -54,12 +56,13 @@ from server.booking.model import (
 from server.calendars import actions as calendars
 from server.calendars.model import SERVICE_NAMES, CalendarBroken
 from server.conduct.model import ConductStepTaken
+from server.confirmations.model import ConfirmationAnswered, ConfirmationAsked, ConfirmationMissing
 from server.journey.model import JourneyReported
 from server.meetinglog import actions as meetinglog
 from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
-from server.notifications.model import Kind
+from server.notifications.model import Kind, ReplyReceived
 from server.payroll.model import PayslipIssued
 from server.people.model import Role
 from server.sessions import rooms
@@ -322,4 +325,8 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     PayslipIssued.KIND: (send_payslip,),
     CalendarBroken.KIND: (tell_broken,),
     JourneyReported.KIND: (tell_journey,),
+    ConfirmationAsked.KIND: (),
+    ConfirmationAnswered.KIND: (tell_late_answer,),
+    ConfirmationMissing.KIND: (tell_unanswered,),
+    ReplyReceived.KIND: (hear_reply,),
 }

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from jobs import store
+from jobs.confirmations import ask_in
 from jobs.meetings import BOTH, load_meeting
 from jobs.store import Planned
 from server.base.context import Context
@@ -18,6 +19,7 @@ from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.ids import new_id
 from server.base.log import logger
 from server.booking.model import Status
+from server.confirmations.model import ASKS_FROM
 from server.notifications import actions as notifications
 from server.notifications.model import Kind
 
@@ -28,7 +30,7 @@ BATCH = 40  # reminders per transaction
 LANES = 3  # transactions at once: while one waits for the database, another one thinks
 # The text for a lead of at least so much. None of them says how long it is until then: they may come late.
 TEMPLATES = (
-    (timedelta(hours=2), "reminder_4_hours"),
+    (ASKS_FROM, "reminder_4_hours"),
     (timedelta(minutes=15), "reminder_30_minutes"),
     (timedelta(), "reminder_5_minutes"),
 )
@@ -169,6 +171,9 @@ async def _tell(conn: Conn, ctx: Context, planned: Planned, now: datetime) -> tu
         log.warning("reminder_missed", session_id=str(planned.session_id), lead_seconds=planned.lead_seconds)
         return 0, "missed"
     key = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}"
-    template = template_for(timedelta(seconds=planned.lead_seconds))
+    lead = timedelta(seconds=planned.lead_seconds)
+    template = template_for(lead)
+    if lead >= ASKS_FROM:
+        return await ask_in(conn, ctx, meeting, key, template, start), "sent"
     told = await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key, template=template, expires_at=start)
     return told, "sent"

@@ -197,6 +197,15 @@ async def figures(conn: Conn) -> list[JobFigures]:
     return [JobFigures(**row) for row in rows]
 
 
+async def reply_figures(conn: Conn) -> dict[str, int]:
+    """Replies of people by what became of them, in all."""
+    rows = await conn.fetch(
+        "SELECT coalesce(result, 'waiting') AS result, count(*) AS number FROM provider_events WHERE kind = 'reply'"
+        " GROUP BY 1"
+    )
+    return {row["result"]: row["number"] for row in rows}
+
+
 # ---------------------------------------------------------------- sessions, as messages tell them
 
 

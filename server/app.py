@@ -66,6 +66,7 @@ def build_app(
         figures=metrics,
         request_seconds=metrics.request_seconds,
         uncounted=metrics.uncounted,
+        webhook_rejected=metrics.webhook_rejected,
         recordings_of=media.record,
         catalogue=lambda now: catalogue(now, ctx.settings.timezone),
     )

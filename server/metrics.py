@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import asyncpg
 import structlog
@@ -27,7 +27,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from jobs.store import JobFigures, figures
+from jobs.store import JobFigures, figures, reply_figures
 from media import DELAY_EDGES, Counters
 from server.base.db import Pool
 from server.base.store import outbox_figures
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 CACHE_SECONDS = 5.0  # scrapes come every 15 s; several scrapers share one look
 QUESTION_SECONDS = 2.0
 # Pages take a few milliseconds, password hashes tens, and what takes seconds is an incident.
+WEBHOOKS = ("whatsapp", "sms")
 REQUEST_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -47,6 +48,7 @@ class Stored:
     jobs: tuple[JobFigures, ...] = ()
     outbox_pending: int = 0
     dead_letters: int = 0
+    replies: Mapping[str, int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -69,6 +71,14 @@ class Metrics:
             "Requests that passed a rate limit uncounted, because Redis did not answer.",
             registry=self.registry,
         )
+        self.webhook_rejected = Counter(
+            "visavis_webhook_rejected",
+            "Posts to a provider's webhook whose signature is not the provider's.",
+            ("channel",),
+            registry=self.registry,
+        )
+        for channel in WEBHOOKS:  # a rate needs a zero to rise from
+            self.webhook_rejected.labels(channel)
         self.registry.register(_Asked(lambda: _of_media(media(), sockets())))
         self.registry.register(_Asked(lambda: _of_stored(self._stored)))
         ProcessCollector(registry=self.registry)
@@ -88,7 +98,7 @@ class Metrics:
         try:
             async with self._pool.acquire(timeout=QUESTION_SECONDS) as conn:
                 pending, dead = await outbox_figures(conn)
-                self._stored = Stored(tuple(await figures(conn)), pending, dead)
+                self._stored = Stored(tuple(await figures(conn)), pending, dead, await reply_figures(conn))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             # Old figures would look like good ones: better none.
             self._stored = None
@@ -211,3 +221,7 @@ def _of_stored(stored: Stored | None) -> Iterator[Metric]:
         dead.add_metric((), stored.dead_letters)
     yield pending
     yield dead
+    replies = CounterMetricFamily("visavis_replies", "Replies of people, by result.", labels=("result",))
+    for result, count in sorted(stored.replies.items()) if stored else ():
+        replies.add_metric((result,), count)
+    yield replies

@@ -67,6 +67,9 @@ CALENDAR_PUSHES_BY_ADDRESS = Limit("calendar-pushes-address", tries=6000, second
 
 # An operator clears a list of dead letters by hand, one click each.
 OPERATIONS = Limit("operations", tries=120, seconds=60)
+# Providers report for everybody from a few addresses, a post for each receipt: 100 a second are as many as WhatsApp's
+# number may send (80 a second), and a forged post costs a MAC and no more.
+WEBHOOKS = Limit("webhooks", tries=6000, seconds=60)
 
 
 async def count(redis: Redis, limit: Limit, *parts: str) -> int | None:

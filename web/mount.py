@@ -16,6 +16,7 @@ from web.api import (
     bookings,
     calendars,
     conduct,
+    confirmations,
     contact,
     inbox,
     jobs,
@@ -55,6 +56,7 @@ API = (
     *waitlist.ROUTES,
     *calendars.ROUTES,
     *sessions.ROUTES,
+    *confirmations.ROUTES,
     *recordings.ROUTES,
     *testimonials.ROUTES,
     *conduct.ROUTES,
@@ -86,6 +88,7 @@ def setup(
     figures: operations.Figures,
     request_seconds: Histogram,
     uncounted: Counter,
+    webhook_rejected: Counter,
     recordings_of: recordings.Recordings,
     catalogue: jobs.Catalogue,
 ) -> None:
@@ -93,7 +96,7 @@ def setup(
 
     ``redis`` is for logins and limits; ``checks`` are what /readyz asks, ``figures`` what /metrics shows, and
     ``request_seconds`` the histogram (labels route, method, status) that requests are counted in, ``uncounted`` the
-    counter of what passed a rate limit because Redis was away;
+    counter of what passed a rate limit because Redis was away, ``webhook_rejected`` that of forged posts;
     ``recordings_of`` asks the media server for a session's flight recording, ``catalogue`` what the jobs are.
     """
     settings = ctx.settings
@@ -104,6 +107,7 @@ def setup(
     app[operations.CHECKS] = checks
     app[operations.FIGURES] = figures
     app[REQUEST_SECONDS] = request_seconds
+    app[webhooks.REJECTED] = webhook_rejected
     app[recordings.RECORDINGS] = recordings_of
     app[jobs.CATALOGUE] = catalogue
     app[ERROR_PAGE] = pages.error_page

@@ -61,6 +61,7 @@ class Message:
     buttons: tuple[Button, ...] = ()
     unsubscribe_url: str | None = None
     url: str | None = None  # where a click on it leads
+    answers: str | None = None  # the provider's name of the person's message that this one answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Event:
     sender: str | None = None
     body: str = ""  # a button's payload, a text, or an error
     permanent: bool = True  # of a failure
+    said_at: datetime | None = None  # of a reply: by the person's telephone
 
 
 class NotificationChannel(Protocol):

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from server.integrations.channel import (
@@ -27,6 +28,10 @@ from server.settings import Settings
 
 TRAITS: Final = Traits("WhatsApp", Form.SHORT, Dials.NUMBER, disturbs=True)
 RATE: Final = Rate(per_second=50, burst=80)  # the Cloud API takes 80 a second for each number
+MAX_TEXT: Final = 4096  # characters of a free text; of one with buttons MAX_BODY
+MAX_BODY: Final = 1024
+MAX_TITLE: Final = 20  # characters on a button
+MAX_BUTTONS: Final = 3
 MAX_PARAMETER: Final = 900  # characters; a body has room for 1,024 with all its parameters
 CODE_KIND: Final = "verify_number"  # the kind whose subject holds a code
 _CODE: Final = re.compile(r"\b[0-9]{6}\b")
@@ -41,7 +46,8 @@ class CloudApi:
 
     Without buttons it is the one configured template with two parameters (subject, text); with buttons the template
     ``<template>_<kind>``, whose quick replies get our payloads in order. A code goes by ``<template>_code``: Meta wants
-    it in a template of the category Authentication, which holds nothing but the code and a button that copies it.
+    it in a template of the category Authentication, which holds nothing but the code and a button that copies it. An
+    answer to a person's message is free text, with buttons of its own, for 24 hours after that message.
     """
 
     def __init__(self, whatsapp: WhatsApp) -> None:
@@ -67,6 +73,17 @@ class CloudApi:
         raise Deferred("an answer without a message id")
 
     def _body(self, message: Message) -> dict[str, Any]:
+        head: dict[str, Any] = {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": message.to.removeprefix("+"),
+            "biz_opaque_callback_data": str(message.id),
+        }
+        if message.answers is not None:
+            return head | {"context": {"message_id": message.answers}} | _free(message)
+        return head | {"type": "template", "template": self._template(message)}
+
+    def _template(self, message: Message) -> dict[str, Any]:
         code = _CODE.search(message.subject) if message.kind == CODE_KIND else None
         texts = (message.subject, message.text)
         components: list[dict[str, Any]] = [
@@ -88,18 +105,26 @@ class CloudApi:
                 {"type": "body", "parameters": given},
                 {"type": "button", "sub_type": "url", "index": "0", "parameters": given},
             ]
-        return {
-            "messaging_product": "whatsapp",
-            "recipient_type": "individual",
-            "to": message.to.removeprefix("+"),
-            "type": "template",
-            "template": {
-                "name": name,
-                "language": {"code": self._it.language},
-                "components": components,
-            },
-            "biz_opaque_callback_data": str(message.id),
-        }
+        return {"name": name, "language": {"code": self._it.language}, "components": components}
+
+
+def _free(message: Message) -> dict[str, Any]:
+    """A text, or an interactive message with up to three buttons."""
+    text = message.text.strip()
+    if not message.buttons:
+        return {"type": "text", "text": {"preview_url": False, "body": text[:MAX_TEXT] or "-"}}
+    buttons = [
+        {"type": "reply", "reply": {"id": button.payload, "title": button.title[:MAX_TITLE]}}
+        for button in message.buttons[:MAX_BUTTONS]
+    ]
+    return {
+        "type": "interactive",
+        "interactive": {
+            "type": "button",
+            "body": {"text": text[:MAX_BODY] or "-"},
+            "action": {"buttons": buttons},
+        },
+    }
 
 
 def _parameter(text: str) -> str:
@@ -166,6 +191,7 @@ def _events(value: Mapping[str, Any]) -> Iterator[Event]:
                     answered if isinstance(answered, str) else None,
                     f"+{sender}",
                     _said(message),
+                    said_at=_instant(message.get("timestamp")),
                 )
 
 
@@ -179,6 +205,13 @@ def _said(message: Mapping[str, Any]) -> str:
         case {"text": {"body": str(said)}}:
             return said[:1000]
     return ""
+
+
+def _instant(seconds: Any) -> datetime | None:
+    """Unix seconds, as text."""
+    if not isinstance(seconds, str) or not re.fullmatch("[0-9]{1,11}", seconds):
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC)
 
 
 def _of(value: Any, name: str) -> Any:

@@ -19,7 +19,7 @@ from server.base.log import logger
 from server.integrations.channel import Button, Dials, Message, NotSent, Refused, Unavailable, Unreachable
 from server.integrations.channels import REGISTRY, Channels, Registry, in_use
 from server.integrations.provider import Provider
-from server.notifications import preferences, store
+from server.notifications import preferences, replies, store
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import (
     EMAIL,
@@ -368,6 +368,7 @@ async def _send(conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing
         buttons=outgoing.buttons,
         unsubscribe_url=outgoing.unsubscribe_url,
         url=outgoing.url,
+        answers=outgoing.answers,
     )
     try:
         provider_message_id = await provider.send(message, now)
@@ -395,6 +396,7 @@ async def _send(conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing
         await store.lock_provider_message(conn, outgoing.channel, provider_message_id)
         await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
         await apply_in(conn, ctx, outgoing.channel, provider_message_id)
+        await replies.hand_over_in(conn, ctx, outgoing.channel, provider_message_id)
     return "sent"
 
 

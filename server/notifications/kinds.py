@@ -61,5 +61,9 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.ADDRESS_CHANGED: About("Your address has changed", _NOBODY, essential=True),
         Kind.VERIFY_NUMBER: About("Is this your number?", _NOBODY, essential=True),
         Kind.TEST: About("A test by an administrator", _NOBODY, essential=True),
+        Kind.REPLY: About("An answer to what you wrote", _NOBODY),
+        Kind.REPLY_UNCLEAR: About("Somebody wrote what we do not understand", _NOBODY),
+        Kind.CONFIRMATION_MISSING: About("Somebody has not said whether they come", _NOBODY),
+        Kind.CONFIRMATION_AMENDED: About("A late answer to whether they come", _NOBODY),
     }
 )

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 from server.integrations.channel import Button
@@ -43,6 +44,10 @@ class Kind(StrEnum):
     ADDRESS_CHANGED = "address_changed"
     VERIFY_NUMBER = "verify_number"
     TEST = "test"
+    REPLY = "reply"
+    REPLY_UNCLEAR = "reply_unclear"
+    CONFIRMATION_MISSING = "confirmation_missing"
+    CONFIRMATION_AMENDED = "confirmation_amended"
 
 
 class Status(StrEnum):
@@ -131,6 +136,7 @@ class Outgoing:
     url: str | None
     destination_id: UUID | None
     attempts: int
+    answers: str | None  # the provider's name of the person's message that it answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +174,13 @@ class Delivery:
     sent: int = 0
     postponed: int = 0
     dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyReceived:
+    """A person has written to us, and what it answers is known, or will never be."""
+
+    KIND: ClassVar[str] = "reply_received"
+    session_id: UUID | None  # not known yet
+    at: datetime
+    event_id: UUID

@@ -14,7 +14,7 @@ from server.base.errors import Forbidden, NotFound, Unauthenticated
 from server.base.log import logger
 from server.integrations import sms, whatsapp
 from server.integrations.channel import Event
-from server.notifications import store
+from server.notifications import replies, store
 from server.notifications.model import MAX_ATTEMPTS, Status, backoff
 
 log = logger(__name__)
@@ -71,14 +71,19 @@ async def record(ctx: Context, channel: str, events: Sequence[Event]) -> None:
     async def work(conn: Conn) -> None:
         for event in events:
             await store.lock_provider_message(conn, channel, event.id)
+            if event.context_id is not None:
+                await store.lock_provider_message(conn, channel, event.context_id)
             if not await store.insert_event(conn, channel, event, ctx.clock.now()):
                 continue
             if event.kind == "malformed":
                 log.warning("webhook_malformed", channel=channel)
-            elif event.kind != "reply":
+            elif event.kind == "reply":
+                await replies.received_in(conn, ctx, channel, event)
+            else:
                 await apply_in(conn, ctx, channel, event.id)
 
     await in_transaction(ctx.pool, work)
+    ctx.wake()
 
 
 async def apply_in(conn: Conn, ctx: Context, channel: str, provider_message_id: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,8 +15,8 @@ from server.notifications.model import InboxItem, Outgoing, Receipts
 
 _DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
 _OUTGOING = (
-    "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, url, destination_id,"
-    " attempts"
+    "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, url, destination_id, attempts,"
+    " answers"
 )
 
 
@@ -41,18 +41,22 @@ async def insert(
     url: str | None = None,
     expires_at: datetime | None = None,
     there: bool = False,
+    in_reply_to: UUID | None = None,
+    answers: str | None = None,
 ) -> bool:
     """False when the person was told of this before. The first attempt is due at ``not_before``, else at once, by
     any clock (the epoch). ``there``: writing it is delivering it."""
     row = await conn.fetchrow(
         "INSERT INTO notifications (id, dedup_key, session_id, kind, channel, recipient_id, role, address, subject,"
         " body, calendar, status, sent_at, next_attempt_at, created_at, buttons, unsubscribe_url, destination_id, url,"
-        " expires_at)"
+        " expires_at, in_reply_to, answers)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, CASE WHEN $18 THEN 'sent' ELSE 'pending' END,"
-        " CASE WHEN $18 THEN $12::timestamptz END, coalesce($13, to_timestamp(0)), $12, $14, $15, $16, $17, $19)"
+        " CASE WHEN $18 THEN $12::timestamptz END, coalesce($13, to_timestamp(0)), $12, $14, $15, $16, $17, $19, $20,"
+        " $21)"
         " ON CONFLICT (dedup_key, kind, recipient_id, channel, destination_id) DO NOTHING RETURNING id",
         new_id(), dedup_key, session_id, kind, channel, recipient_id, role, address, subject, body, calendar, now,
         not_before, [asdict(button) for button in buttons], unsubscribe_url, destination_id, url, there, expires_at,
+        in_reply_to, answers,
     )  # fmt: skip
     return row is not None
 
@@ -185,10 +189,10 @@ async def insert_event(conn: Conn, channel: str, event: Event, now: datetime) ->
     """False when the provider has told it before."""
     row = await conn.fetchrow(
         "INSERT INTO provider_events (id, channel, event_key, kind, provider_message_id, context_id, sender, body,"
-        " permanent, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        " permanent, received_at, said_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         " ON CONFLICT (channel, event_key) DO NOTHING RETURNING id",
         new_id(), channel, f"{event.id}:{event.kind}", event.kind, event.id, event.context_id, event.sender, event.body,
-        event.permanent, now,
+        event.permanent, now, event.said_at,
     )  # fmt: skip
     return row is not None
 
@@ -284,3 +288,121 @@ async def bring_forward(conn: Conn, now: datetime, attempts: int, back_since: da
             now, attempts, back_since, limit,
         )
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------- what people write back
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A person's message; ``context_id`` is the provider's name of the one it answers."""
+
+    id: UUID
+    channel: str
+    provider_message_id: str
+    context_id: str | None
+    sender: str
+    body: str
+    said_at: datetime | None
+    received_at: datetime
+
+
+async def reply(conn: Conn, event_id: UUID) -> Reply:
+    row = await conn.fetchrow(
+        "SELECT id, channel, provider_message_id, context_id, coalesce(sender, '') AS sender, body, said_at,"
+        " received_at FROM provider_events WHERE id = $1 AND kind = 'reply'",
+        event_id,
+    )
+    if row is None:
+        raise LookupError(f"no reply {event_id}")
+    return Reply(**row)
+
+
+async def knows_message(conn: Conn, channel: str, provider_message_id: str) -> bool:
+    """Whether it is one of ours, as far as we have noted, or a reply we have got."""
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM notifications WHERE channel = $1 AND provider_message_id = $2)"
+        " OR EXISTS (SELECT FROM provider_events WHERE channel = $1 AND provider_message_id = $2 AND kind = 'reply')",
+        channel, provider_message_id,
+    )  # fmt: skip
+    return found
+
+
+async def hand_replies(
+    conn: Conn, now: datetime, *, channel: str, name: str | None = None, context: str | None = None
+) -> list[UUID]:
+    """Mark the waiting reply of that ``name``, or those that answer ``context``, as handed on; returns them."""
+    rows = await conn.fetch(
+        "UPDATE provider_events SET handed_at = $4 WHERE kind = 'reply' AND handed_at IS NULL AND channel = $1"
+        " AND ($2::text IS NULL OR provider_message_id = $2) AND ($3::text IS NULL OR context_id = $3) RETURNING id",
+        channel, name, context, now,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+async def hand_old_replies(conn: Conn, now: datetime, before: datetime, limit: int) -> list[UUID]:
+    """Mark up to ``limit`` replies that have waited since ``before`` as handed on; returns them."""
+    rows = await conn.fetch(
+        "UPDATE provider_events SET handed_at = $1 WHERE id IN (SELECT id FROM provider_events"
+        " WHERE kind = 'reply' AND handed_at IS NULL AND received_at <= $2 ORDER BY received_at LIMIT $3"
+        " FOR UPDATE SKIP LOCKED) RETURNING id",
+        now, before, limit,
+    )  # fmt: skip
+    return [row["id"] for row in rows]
+
+
+async def settle_reply(conn: Conn, event_id: UUID, result: str, session_id: UUID | None) -> None:
+    await conn.execute(
+        "UPDATE provider_events SET result = $2, session_id = $3 WHERE id = $1", event_id, result, session_id
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A message of ours as a reply finds it; ``answers`` is the person's message that it answers."""
+
+    session_id: UUID | None
+    recipient_id: UUID | None
+    kind: str
+    buttons: tuple[Button, ...]
+    created_at: datetime
+    answers: str | None
+
+
+async def ours(conn: Conn, channel: str, provider_message_id: str) -> Ours | None:
+    row = await conn.fetchrow(
+        "SELECT n.session_id, n.recipient_id, n.kind, n.buttons, n.created_at, n.answers"
+        " FROM notifications n"
+        " WHERE n.channel = $1 AND n.provider_message_id = $2 ORDER BY n.id LIMIT 1",
+        channel, provider_message_id,
+    )  # fmt: skip
+    return Ours(**{**row, "buttons": tuple(Button(**it) for it in row["buttons"])}) if row else None
+
+
+async def context_of(conn: Conn, channel: str, provider_message_id: str) -> str | None:
+    """The message that a person's message answers, if it does."""
+    found: str | None = await conn.fetchval(
+        "SELECT context_id FROM provider_events WHERE channel = $1 AND provider_message_id = $2 AND kind = 'reply'",
+        channel, provider_message_id,
+    )  # fmt: skip
+    return found
+
+
+async def owners(conn: Conn, channel: str, address: str) -> frozenset[UUID]:
+    """Whose verified number it is."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT user_id FROM destinations WHERE channel = $1 AND address = $2 AND verified_at IS NOT NULL"
+        " AND ended_at IS NULL",
+        channel, address,
+    )  # fmt: skip
+    return frozenset(row["user_id"] for row in rows)
+
+
+async def last_buttons(conn: Conn, channel: str, recipient_id: UUID, session_id: UUID) -> tuple[Button, ...]:
+    """Those of the latest message to the person about the session by that channel."""
+    found = await conn.fetchval(
+        "SELECT buttons FROM notifications WHERE session_id = $3 AND recipient_id = $2 AND channel = $1"
+        " AND status <> 'lapsed' ORDER BY created_at DESC, id DESC LIMIT 1",
+        channel, recipient_id, session_id,
+    )  # fmt: skip
+    return tuple(Button(**it) for it in found or ())

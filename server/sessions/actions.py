@@ -177,6 +177,12 @@ async def cancel_one(
     return await _withdraw(conn, actor_id, cancelled, reason, now)
 
 
+async def cancel_in(conn: Conn, ctx: Context, actor_id: UUID, booking_id: UUID, reason: str) -> Booking:
+    """`cancel` in the caller's transaction, which has locked nothing of the session yet."""
+    await _lock(conn, booking_id)
+    return await cancel_one(conn, ctx, actor_id, booking_id, reason, ctx.clock.now())
+
+
 async def cancel_for_both(ctx: Context, admin_id: UUID, booking_id: UUID, reason: str) -> Booking:
     """An administrator calls it off, says why, and the mentee has all his tokens back. Raises what `cancel` raises."""
 
@@ -235,15 +241,19 @@ async def _take(
     """One step in one transaction, with its people and its session locked from the beginning, in this order."""
 
     async def work(conn: Conn) -> Booking:
-        if (of := await store.people_of_booking(conn, booking_id)) is not None:
-            await lock_people(conn, of)
-        await store.lock_of_booking(conn, booking_id)
+        await _lock(conn, booking_id)
         await also(conn)
         return await step(conn, ctx.clock.now())
 
     changed = await in_transaction(ctx.pool, work)
     ctx.wake()
     return changed
+
+
+async def _lock(conn: Conn, booking_id: UUID) -> None:
+    if (of := await store.people_of_booking(conn, booking_id)) is not None:
+        await lock_people(conn, of)
+    await store.lock_of_booking(conn, booking_id)
 
 
 async def _scheduled(conn: Conn, session_id: UUID) -> bool:

@@ -20,6 +20,7 @@ from server.booking.model import (
     BookingRescheduled,
     MoveAsked,
 )
+from server.confirmations.model import ConfirmationAnswered, ConfirmationMissing
 from server.merging.model import SessionsMerged, SessionsUnmerged
 from server.notifications.model import EMAIL, Kind
 from server.trace import store
@@ -91,6 +92,12 @@ def _of_fact(fact: StoredFact, people: People) -> str:
         case NoShowSuspected.KIND:
             waits = f", while {people.name(data['waiting_id'])} waits" if data["waiting_id"] else ""
             return f"{people.name(data['absent_id'])} after {data.get('minutes', 10)} minutes{waits}"
+        case ConfirmationAnswered.KIND:
+            before = f", before: {data['previous']}" if data["previous"] else ""
+            late = ", late" if data["late"] else ""
+            return f"{people.name(data['user_id'])}: {data['answer']} by {data['channel']}{before}{late}"
+        case ConfirmationMissing.KIND:
+            return ", ".join(people.name(user) for user in data["users"])
         case SessionSettled.KIND:
             money = f"earning {data['earning']}, fee {data['fee']}, released {data['released']}"
             return f"{data['outcome']} ({money})"

@@ -26,13 +26,15 @@ from server.booking.model import (
     BookingRescheduled,
     MoveAsked,
 )
+from server.confirmations.model import ConfirmationAnswered, ConfirmationMissing
 from server.ledger.model import TransferKind
 from server.merging.model import SessionsMerged, SessionsUnmerged
 
 # What can be told, in the order of a story whose lines share an instant.
 ORDER: Final = (
     "booked", "held", "rescheduled", "merged", "unmerged", "asked", "approved", "rejected", "cancelled",
-    "mailed", "reminded", "told", "outage", "joined", "missed", "left", "settled", "review", "amended", "upheld",
+    "mailed", "reminded", "answered", "unanswered",
+    "told", "outage", "joined", "missed", "left", "settled", "review", "amended", "upheld",
     "reversed", "accrued", "fee", "released", "paid",
 )  # fmt: skip
 
@@ -47,6 +49,8 @@ FACTS: Final = {
     BookingCancelled.KIND: "cancelled",
     NoShowSuspected.KIND: "missed",
     SessionSettled.KIND: "settled",
+    ConfirmationAnswered.KIND: "answered",
+    ConfirmationMissing.KIND: "unanswered",
     ReviewAsked.KIND: "review",
     VerdictAmended.KIND: "amended",
     ReviewUpheld.KIND: "upheld",

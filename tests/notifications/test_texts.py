@@ -79,6 +79,19 @@ VALUES: dict[str, Any] = {
     "missed": 1,
     "account": "asha@example.org",
     "service": "Google",
+    "confirm": {name: f"https://v.example/confirm/{name}" for name in ("yes", "no", "move")},
+    "silent": "Asha Rao (mentor)",
+    "who": "Asha Rao (mentor)",
+    "answer": "yes",
+    "previous": "",
+    "said": "yes",
+    "other": "Asha Rao",
+    "late": False,
+    "standing": "yes",
+    "detail": "No.",
+    "named": [{"name": "Asha Rao", "start": START, "end": END}],
+    "move_link": "https://v.example/links/move",
+    "address": "+15550123456",
     "waiting": True,
     "before_words": "nobody came",
     "outcome_words": "you met",
@@ -128,6 +141,9 @@ def names() -> list[tuple[str, str]]:
         Kind.ADDRESS_CHANGED: ["person"],
         Kind.VERIFY_NUMBER: ["person"],
         Kind.TEST: ["ops"],
+        Kind.REPLY_UNCLEAR: ["ops"],
+        Kind.CONFIRMATION_MISSING: ["ops"],
+        Kind.CONFIRMATION_AMENDED: ["ops"],
     }
     plain = [
         (k.value, role)
@@ -201,9 +217,23 @@ def test_every_text_can_be_filled(kind: str, role: str, sparse: bool) -> None:
     values = VALUES | (nothing if sparse else {})
     text = render(kind, role, ZoneInfo("Asia/Kolkata"), values, link="https://v.example/x")
     assert 5 < len(text.subject) < 100
-    assert text.body.startswith("Hello Reader,\n\n") or role == "ops"  # a team is greeted by nobody
+    letter = role != "ops" and kind != Kind.REPLY
+    assert text.body.startswith("Hello Reader,\n\n") is letter
     assert "\n\n\n" not in text.body
     assert "{" not in text.subject + text.body
+
+
+@pytest.mark.parametrize("said", [
+    "yes", "no", "move", "really", "cancelled", "kept", "overtaken", "which", "nothing", "passed_on", "refused",
+])  # fmt: skip
+def test_every_answer_to_a_reply_is_one_line_that_fits_a_message(said: str) -> None:
+    for role in ("mentor", "mentee"):
+        text = render(
+            Kind.REPLY, role, ZoneInfo("Asia/Kolkata"), VALUES | {"said": said, "late": True}, channel="whatsapp",
+            form=Form.SHORT, link="https://v/x",
+        )  # fmt: skip
+        assert text.body.count("\n") == 1 and 10 < len(text.body) < 400 and "https://v" in text.body
+        assert ("had been told" in text.body) is (said in ("yes", "no", "move"))
 
 
 @pytest.mark.parametrize(

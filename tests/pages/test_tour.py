@@ -8,6 +8,9 @@ from typing import Any, Literal
 import pytest
 
 from server.booking.model import Booking
+from server.confirmations import actions as confirmations
+from server.confirmations.model import Answer
+from server.confirmations.tickets import Purpose, Ticket, Verb, write
 from server.contact.address import verify_url
 from server.notifications.model import Kind
 from server.notifications.preferences import unsubscribe_url
@@ -28,6 +31,13 @@ def link_of(site: Site, action: str) -> str:
     world = site.world
     links = links_for(site.ctx.settings, world.requested, world.mentee.id, site.ctx.clock.now())
     return links[action].rsplit("/", 1)[1]
+
+
+def confirm_of(site: Site, verb: Verb) -> str:
+    """The path of a link that asks the mentee whether he comes."""
+    soon = site.world.open_now
+    ticket = Ticket(soon.session_id, soon.mentee_id, soon.revision + 1, verb)
+    return "/confirm/" + write(site.ctx.settings, Purpose.LINK, ticket)
 
 
 def missed_of(site: Site) -> str:
@@ -99,6 +109,10 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
             "/address/nonsense": 404,
             f"/unsubscribe/{fewer_of(site, Kind.REMINDER)}": 200,
             "/unsubscribe/nonsense": 404,
+            confirm_of(site, Verb.YES): 200,
+            confirm_of(site, Verb.NO): 200,
+            confirm_of(site, Verb.MOVE): 200,
+            "/confirm/nonsense": 404,
             "/links/nonsense": 404,
             "/nowhere": 404,
         },
@@ -193,11 +207,17 @@ async def test_every_page_for_every_role(site: Site, visit: Visit) -> None:
     world = site.world
     words = "Amara took my plan apart, kindly.\n\nI left with a shorter one, and did it the same week."
     await testimonials.write(site.ctx, world.mentee.id, world.completed.session_id, 4, words)
+    soon = world.open_now
+    async with site.ctx.pool.acquire() as conn, conn.transaction():
+        both = (soon.mentor_id, soon.mentee_id)
+        await confirmations.ask_in(conn, site.ctx, soon.session_id, soon.revision + 1, soon.start, both)
+    for who, answer in ((world.mentor, Answer.YES), (world.mentee, Answer.NO)):
+        await confirmations.answer(site.ctx, who.id, soon.session_id, answer, "page")
     names = names_of(site)
     for role, paths in pages_of(site).items():
         visitor = await visit(None if role == "nobody" else f"{role}@demo.visavis.test")
         for path, expected in paths.items():
-            path_words = re.sub(r"eyJ[\w.-]+", "token", path)
+            path_words = re.sub(r"eyJ[\w.-]+|(?<=/confirm/)[\w-]{71}", "token", path)
             slug = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", lambda m: names[m.group()], path_words)
             slug = re.sub(r"\W+", "-", slug).strip("-")[:60] or "front"
             faults += await look(visitor, path, expected, f"{role}-{slug}")

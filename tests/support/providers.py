@@ -31,6 +31,7 @@ class FakeProviders:
     base: str = ""
     taken: list[dict[str, Any]] = field(default_factory=list)
     say: Say | None = None
+    wrote: set[str] = field(default_factory=set)  # numbers that wrote to us within 24 hours
 
     @property
     def environ(self) -> dict[str, str]:
@@ -76,9 +77,10 @@ class FakeProviders:
         if self.say is not None:
             return self._said()
         body = await request.json()
-        parameters = [p for c in body["template"]["components"] for p in c["parameters"]]
-        bad = [p for p in parameters if p["type"] == "text" and (not p["text"] or "\n" in p["text"])]
-        if bad or body["messaging_product"] != "whatsapp" or not body["to"].isdigit():
+        if body["type"] != "template" and body["to"] not in self.wrote:
+            fault = {"message": "(#131047) Re-engagement message", "type": "OAuthException", "code": 131047}
+            return http.json_response({"error": fault}, status=400)
+        if self._is_bad(body) or body["messaging_product"] != "whatsapp" or not body["to"].isdigit():
             fault = {"message": "(#100) Invalid parameter", "type": "OAuthException", "code": 100}
             return http.json_response({"error": fault}, status=400)
         self.taken.append(body)
@@ -87,6 +89,28 @@ class FakeProviders:
         return http.json_response(
             {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
         )
+
+    @staticmethod
+    def _is_bad(body: dict[str, Any]) -> bool:
+        """What the Cloud API answers with code 100."""
+        match body["type"]:
+            case "template":
+                parameters = [p for c in body["template"]["components"] for p in c["parameters"]]
+                texts = [p["text"] for p in parameters if p["type"] == "text"]
+                payloads = [p["payload"] for p in parameters if p["type"] == "payload"]
+                return any(not t or "\n" in t for t in texts) or any(not 0 < len(p) <= 128 for p in payloads)
+            case "text":
+                return not 0 < len(body["text"]["body"]) <= 4096
+            case "interactive":
+                it = body["interactive"]
+                replies = [button["reply"] for button in it["action"]["buttons"]]
+                titles = [reply["title"] for reply in replies]
+                return (
+                    it["type"] != "button" or not 0 < len(it["body"]["text"]) <= 1024 or not 1 <= len(replies) <= 3
+                    or len(set(titles)) != len(titles) or any(not 0 < len(title) <= 20 for title in titles)
+                    or any(not 0 < len(reply["id"]) <= 256 for reply in replies)
+                )  # fmt: skip
+        return True
 
     def _said(self) -> http.Response:
         assert self.say is not None

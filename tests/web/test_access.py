@@ -16,6 +16,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/bookings/{id}/reschedule": hour(2, 12),
     "/api/v1/bookings/{id}/reject": {"reason": "because"},
     "/api/v1/bookings/{id}/cancel": {"reason": "because"},
+    "/api/v1/sessions/{id}/confirmation": {"answer": "yes"},
     "/api/v1/sessions/{id}/testimonial": {"stars": 5, "text": "Good."},
     "/api/v1/sessions/{id}/review": {"reason": "because"},
     "/api/v1/me/destinations/{id}/verify": {"code": "042195"},

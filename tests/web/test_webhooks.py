@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 from aiohttp import web as http
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import Counter
+from redis.asyncio import Redis
 
 from server.base.clock import SteppedClock
 from server.base.context import Context
@@ -36,7 +38,8 @@ from tests.support.providers import (
 from tests.support.story import Story, make_story
 from web import mount
 from web.api import webhooks
-from web.context import CONTEXT
+from web.context import CONTEXT, STORES, Stores
+from web.limits import WEBHOOKS, count
 from web.problems import middleware as problems
 from web.routing import install
 
@@ -48,6 +51,16 @@ class Scene:
     story: Story
     fakes: FakeProviders
     client: TestClient[http.Request, http.Application]
+    server: TestServer
+
+    @property
+    def redis(self) -> Redis:
+        return self.server.app[STORES].redis
+
+    @property
+    def rejected(self) -> dict[str, float]:
+        [metric] = self.server.app[webhooks.REJECTED].collect()
+        return {it.labels["channel"]: it.value for it in metric.samples if it.name.endswith("_total")}
 
     async def send(self, channel: str) -> UUID:
         async with self.story.ctx.pool.acquire() as conn:
@@ -84,20 +97,23 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(pool: Pool, clock: SteppedClock, settings: Settings) -> AsyncIterator[Scene]:
-    async with running_providers() as fakes:
+async def scene(pool: Pool, clock: SteppedClock, settings: Settings, redis_url: str) -> AsyncIterator[Scene]:
+    async with running_providers() as fakes, Redis.from_url(redis_url) as redis:
         providers = Providers(
-            None,
+            f"{fakes.base}/services/T0/B0/secret",
             Twilio(fakes.base, SID, TOKEN, "+15550100"),
             WhatsApp(f"{fakes.base}/v23.0", PHONE_ID, ACCESS, APP_SECRET, VERIFY, "visavis_notice", "en"),
         )
         story = await make_story(pool, clock, replace(settings, providers=providers))
         app = mount.application()
         app[CONTEXT] = Context(pool, clock, story.ctx.settings)
+        app[STORES] = Stores(redis, Counter("visavis_rate_limit_uncounted", "-", registry=None))
+        app[webhooks.REJECTED] = Counter("visavis_webhook_rejected", "-", ("channel",), registry=None)
         app.middlewares.append(problems())
         install(app, webhooks.ROUTES)
-        async with TestClient(TestServer(app)) as client:
-            yield Scene(story, fakes, client)
+        server = TestServer(app)
+        async with TestClient(server) as client:
+            yield Scene(story, fakes, client, server)
 
 
 async def test_the_handshake_is_for_who_knows_the_token(scene: Scene) -> None:
@@ -152,6 +168,22 @@ async def test_a_forged_post_leaves_no_trace(scene: Scene) -> None:
     async with scene.client.post("/webhooks/whatsapp", data=b"{}") as reply:
         assert reply.status == 401
     assert await scene.events() == 0
+    assert scene.rejected == {"whatsapp": 2, "sms": 1}
+
+
+async def test_the_limit_is_generous_and_says_when_to_come_back(scene: Scene) -> None:
+    wait = await count(scene.redis, replace(WEBHOOKS, tries=0), "whatsapp", "127.0.0.1")
+    assert (
+        wait is not None and WEBHOOKS.tries / WEBHOOKS.seconds >= 80
+    )  # what a number may send, each with a receipt
+    key = [name async for name in scene.redis.scan_iter("limit:webhooks:*")]
+    await scene.redis.set(key[0], WEBHOOKS.tries - 1, keepttl=True)
+    delivered = {"statuses": [{"id": "wamid.1", "status": "delivered"}]}
+    assert await scene.whatsapp(delivered) == 200
+    body = b"{}"
+    async with scene.client.post("/webhooks/whatsapp", data=body) as reply:
+        assert reply.status == 429 and 0 < int(reply.headers["Retry-After"]) <= WEBHOOKS.seconds
+    assert await scene.twilio({"MessageSid": "SM1", "MessageStatus": "delivered"}) == 204  # a limit for each
 
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"object": "page"}', b"\xff\0", b"[" * 100_000])

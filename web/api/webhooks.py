@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-from aiohttp import web as http
+import contextlib
+from collections.abc import AsyncIterator
 
+from aiohttp import web as http
+from prometheus_client import Counter
+
+from server.base.errors import Unauthenticated
 from server.notifications import receipts
 from web.access import Public
 from web.context import context
+from web.limits import WEBHOOKS, address, spend
 from web.routing import Contract, Route, Surface
+
+REJECTED: http.AppKey[Counter] = http.AppKey("webhook posts rejected", Counter)
+
+
+@contextlib.asynccontextmanager
+async def guarded(request: http.Request, channel: str) -> AsyncIterator[None]:
+    """Within the limit; and a post that nobody we know has signed leaves no trace but a counter."""
+    await spend(request, WEBHOOKS, channel, address(request))
+    try:
+        yield
+    except Unauthenticated:
+        request.app[REJECTED].labels(channel).inc()
+        raise
 
 
 async def greet_whatsapp(request: http.Request) -> http.StreamResponse:
+    await spend(request, WEBHOOKS, "whatsapp", address(request))
     return http.Response(text=receipts.greet_whatsapp(context(request), request.query))
 
 
 async def whatsapp(request: http.Request) -> http.StreamResponse:
     signature = request.headers.get("X-Hub-Signature-256", "")
-    await receipts.from_whatsapp(context(request), await request.read(), signature)
+    async with guarded(request, "whatsapp"):
+        await receipts.from_whatsapp(context(request), await request.read(), signature)
     return http.Response(text="ok")
 
 
 async def twilio(request: http.Request) -> http.StreamResponse:
-    form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    await receipts.from_twilio(context(request), form, request.headers.get("X-Twilio-Signature", ""))
+    async with guarded(request, "sms"):
+        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        await receipts.from_twilio(context(request), form, request.headers.get("X-Twilio-Signature", ""))
     return http.Response(status=204)
 
 
-_UNSIGNED = {401: ("bad_signature",)}
+_UNSIGNED = {401: ("bad_signature",), 429: ("rate_limited",)}
 
 ROUTES = (
     Route(

@@ -15,6 +15,7 @@ from aiohttp import web as http
 from server.base.errors import NotFound
 from server.booking import actions as booking
 from server.booking.model import Booking, Status
+from server.confirmations import actions as confirmations
 from server.people import actions as people
 from server.people.model import Role
 from server.sessions.model import JOIN_CLOSES
@@ -277,7 +278,8 @@ async def one(request: http.Request) -> http.StreamResponse:
     except ValueError:
         raise NotFound("booking_not_found", "There is no such booking.") from None
     session = await session_of(ctx, found, user) if found.status is Status.HELD else None
-    view = view_of(found, user, reader.now, session)
+    said = await confirmations.of_sessions(ctx, [found.session_id])
+    view = view_of(found, user, reader.now, session, said.get(found.session_id))
     other = await people.get_user(ctx, view.other.id)
     return await render(
         request,

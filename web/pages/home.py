@@ -9,6 +9,7 @@ from aiohttp import web as http
 from server.availability import actions as availability
 from server.booking import actions as booking
 from server.booking.model import Status
+from server.confirmations import actions as confirmations
 from server.ledger import actions as ledger
 from server.people.model import Role
 from server.sessions.model import JOIN_CLOSES
@@ -45,12 +46,14 @@ async def dashboard(request: http.Request) -> http.StreamResponse:
     before = await booking.list_for(ctx, who, to=reader.now, limit=2 * PAST)
     past = tuple(it for it in before.items if it.status in _CLOSED)[:PAST]
     # The lists come latest first; what is ahead reads soonest first.
-    ahead = [view_of(it, user, reader.now) for it in reversed(live.items)]
+    soonest = list(reversed(live.items))[: UPCOMING + 1]
+    said = await confirmations.of_sessions(ctx, [it.session_id for it in soonest])
+    ahead = [view_of(it, user, reader.now, confirmation=said.get(it.session_id)) for it in soonest]
     return await render(
         request,
         "dashboard.html",
         next=ahead[0] if ahead else None,
-        upcoming=ahead[1 : UPCOMING + 1],
+        upcoming=ahead[1:],
         requests=[view_of(it, user, reader.now) for it in reversed(asked.items)],
         past=await with_outcomes(ctx, past, user, reader.now),
         wallet=await ledger.wallet(ctx, user.id),

@@ -14,6 +14,7 @@ from server.booking import actions as booking
 from server.booking.model import Status
 from server.chat import actions as chat
 from server.chat.model import ChatMessage
+from server.confirmations import actions as confirmations
 from server.ledger import actions as ledger
 from server.ledger.model import Split
 from server.meetinglog import actions as meetinglog
@@ -93,7 +94,9 @@ async def one(request: http.Request) -> http.StreamResponse:
         if (asked := await _booking_of(ctx, who, session_id)) is None:
             raise
         raise http.HTTPSeeOther(f"/bookings/{asked}") from None
-    view = view_of(await booking.get(ctx, who, session.booking_id), user, reader.now, session)
+    said = await confirmations.of_sessions(ctx, [session.id])
+    booked = await booking.get(ctx, who, session.booking_id)
+    view = view_of(booked, user, reader.now, session, said.get(session.id))
     bars = bars_of(await amending.evidence(ctx, session.id), view.mentor, view.mentee) if view.started else []
     steps = await amending.of_session(ctx, who, session.id) if view.outcome else ()
     reviews = (

@@ -9,6 +9,7 @@ from uuid import UUID
 from server.base.context import Context
 from server.base.errors import NotFound
 from server.booking.model import LIVE, Booking, Proposal, Status
+from server.confirmations.model import Confirmation, PersonConfirmation
 from server.people.model import Principal, Role, User
 from server.sessions import actions as sessions
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome, Session
@@ -46,6 +47,22 @@ class BookingView:
     series_id: UUID | None
     reader_id: UUID
     now: datetime
+    confirmation: Confirmation | None = None  # where the page shows it, and the session is ahead
+
+    @property
+    def my_confirmation(self) -> PersonConfirmation | None:
+        """What this reader was asked, as long as an answer helps."""
+        asks = self.confirmation is not None and self.status == Status.APPROVED and self.now < self.start
+        return self.confirmation.of(self.reader_id) if self.confirmation is not None and asks else None
+
+    @property
+    def answers(self) -> list[tuple[Person, PersonConfirmation]]:
+        """Who has said whether they come, the other side first."""
+        if self.confirmation is None or self.status != Status.APPROVED:
+            return []
+        people = sorted((self.mentor, self.mentee), key=lambda person: person.id == self.reader_id)
+        found = [(person, self.confirmation.of(person.id)) for person in people]
+        return [(person, it) for person, it in found if it is not None and it.answer is not None]
 
     @property
     def state(self) -> str:
@@ -138,7 +155,13 @@ class BookingView:
         return f"/sessions/{self.session_id}/room"
 
 
-def view_of(it: Booking, reader: User, now: datetime, session: Session | None = None) -> BookingView:
+def view_of(
+    it: Booking,
+    reader: User,
+    now: datetime,
+    session: Session | None = None,
+    confirmation: Confirmation | None = None,
+) -> BookingView:
     return BookingView(
         id=it.id,
         session_id=it.session_id,
@@ -164,6 +187,7 @@ def view_of(it: Booking, reader: User, now: datetime, session: Session | None = 
         series_id=it.series_id,
         reader_id=reader.id,
         now=now,
+        confirmation=confirmation,
     )
 
 

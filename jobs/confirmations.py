@@ -1,0 +1,117 @@
+"""Whether people come: the question in a reminder, its links and buttons, and what operators hear of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from jobs.meetings import Meeting, load_meeting
+from server.base.context import Context
+from server.base.db import Conn
+from server.base.facts import decode
+from server.base.store import StoredFact
+from server.booking.model import Status
+from server.confirmations import actions as confirmations
+from server.confirmations.model import Answer, ConfirmationAnswered, ConfirmationMissing
+from server.confirmations.tickets import Purpose, Ticket, Verb, link, write
+from server.integrations.channel import Button
+from server.notifications import actions as notifications
+from server.notifications import replies
+from server.notifications.model import Kind
+from server.settings import Settings
+
+TITLES: Final[Mapping[Verb, str]] = {
+    Verb.YES: "Yes, I am coming",
+    Verb.NO: "No",
+    Verb.MOVE: "Another time",
+    Verb.CANCEL: "Cancel",
+    Verb.CANCEL_NOW: "Yes, cancel it",
+    Verb.KEEP: "Keep it",
+}
+QUESTION: Final = (Verb.YES, Verb.NO, Verb.MOVE)
+SPOKEN: Final[Mapping[Answer, str]] = {
+    Answer.YES: "yes",
+    Answer.NO: "no, cannot come",
+    Answer.MOVE: "asks for another time",
+}
+
+
+def buttons_for(
+    settings: Settings, session_id: UUID, user_id: UUID, revision: int, verbs: Sequence[Verb]
+) -> tuple[Button, ...]:
+    """Their payloads come back from a telephone, so they are signed, for one person and one time of one session."""
+    return tuple(
+        Button(TITLES[verb], write(settings, Purpose.BUTTON, Ticket(session_id, user_id, revision, verb)))
+        for verb in verbs
+    )
+
+
+def links_of(settings: Settings, session_id: UUID, user_id: UUID, revision: int) -> dict[str, str]:
+    """The three links of a mail, by answer."""
+    return {verb.value: link(settings, Ticket(session_id, user_id, revision, verb)) for verb in QUESTION}
+
+
+async def ask_in(
+    conn: Conn, ctx: Context, meeting: Meeting, key: str, template: str, expires_at: datetime
+) -> int:
+    """Remind both and ask whether they come, in the caller's transaction; returns the messages written."""
+    session_id, revision = meeting.occasion.session_id, meeting.occasion.revision
+    users = tuple(person.id for person in meeting.people.values())
+    await confirmations.ask_in(conn, ctx, session_id, revision, meeting.occasion.start, users)
+    told = 0
+    for role, person in meeting.people.items():
+        told += await meeting.tell(
+            conn, ctx, (role,), Kind.REMINDER, key, template=template, expires_at=expires_at,
+            values={"confirm": links_of(ctx.settings, session_id, person.id, revision)},
+            buttons=buttons_for(ctx.settings, session_id, person.id, revision, QUESTION),
+        )  # fmt: skip
+    return told
+
+
+async def sweep(ctx: Context) -> int:
+    """Hand on replies to messages nobody knows, and note who has not answered two hours before."""
+    return await replies.hand_over_late(ctx) + await confirmations.note_missing(ctx)
+
+
+async def tell_unanswered(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Operators hear once per session that somebody has not said whether they come."""
+    missing = decode(ConfirmationMissing, fact.data)
+    meeting = await load_meeting(conn, ctx, missing.session_id)
+    silent = [
+        f"{person.name} ({role})" for role, person in meeting.people.items() if person.id in missing.users
+    ]
+    await _tell_ops(
+        conn, ctx, meeting, Kind.CONFIRMATION_MISSING, f"{missing.session_id}:{missing.revision}",
+        {"silent": " and ".join(silent)},
+    )  # fmt: skip
+
+
+async def tell_late_answer(conn: Conn, ctx: Context, fact: StoredFact) -> None:
+    """Operators, who were told that an answer is missing, hear of each that comes after all."""
+    said = decode(ConfirmationAnswered, fact.data)
+    if not said.late:
+        return
+    meeting = await load_meeting(conn, ctx, said.session_id)
+    who = next(
+        f"{person.name} ({role})" for role, person in meeting.people.items() if person.id == said.user_id
+    )
+    values = {
+        "who": who,
+        "answer": SPOKEN[said.answer],
+        "previous": SPOKEN[said.previous] if said.previous else "",
+    }
+    await _tell_ops(conn, ctx, meeting, Kind.CONFIRMATION_AMENDED, f"fact:{fact.id}", values)
+
+
+async def _tell_ops(
+    conn: Conn, ctx: Context, meeting: Meeting, kind: Kind, key: str, values: Mapping[str, Any]
+) -> None:
+    it = meeting.occasion
+    if meeting.status is not Status.APPROVED:
+        return  # it was called off meanwhile, which they hear otherwise
+    await notifications.tell_ops_in(
+        conn, ctx, kind=kind, dedup_key=key, session_id=it.session_id, link=it.url,
+        values={"mentor": it.mentor, "mentee": it.mentee, "start": it.start, "end": it.end, **values},
+    )  # fmt: skip

@@ -1,36 +1,27 @@
-"""The closed sets of messages of the room socket, each with its limit beside it (see PROTOCOL.md)."""
+"""The closed sets of messages of the room socket, each with its limit beside it (see PROTOCOL.md).
+
+Close codes, errors and limits are those of all our sockets (server/base/talk.py).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import ClassVar, TypeAlias
 from uuid import UUID
 
+from server.base.frames import MAX_ID as MAX_ID
+from server.base.talk import BadMessage as BadMessage
+from server.base.talk import Close as Close
+from server.base.talk import Error as Error
+from server.base.talk import Rate as Rate
+
 MAX_FRAME = 256 * 1024  # bytes; a Chromium offer of ten m-lines is about 20 KB
 MAX_TEXT = 4_000  # characters of a chat message
-MAX_ID = 64  # characters of an identifier chosen by the client
 MAX_TOKEN = 4_096
 MAX_SLOTS = 128  # m-lines a message may speak of; the SFU takes no longer offer
 MAX_HEIGHT = 8_192  # lines of picture
-
-
-class Close(IntEnum):
-    """Why the server closes a room socket; PROTOCOL.md tells clients what to do on each."""
-
-    LEFT = 1000
-    DRAINING = 1001
-    TOO_BIG = 1009  # RFC 6455 section 7.4.1; sent by the WebSocket library itself
-    OVERLOADED = 1013  # this client reads too slowly, or the server is full
-    STRIKES = 4400
-    BAD_TOKEN = 4401
-    FOREIGN = 4403
-    NO_SESSION = 4404
-    NO_HELLO = 4408
-    REPLACED = 4409
-    OVER = 4410
-    TOO_MANY = 4429
 
 
 class Ending(StrEnum):
@@ -40,17 +31,6 @@ class Ending(StrEnum):
     REPLACED = "replaced"
     ENDED = "ended"
     DRAINING = "draining"
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A token bucket: ``burst`` at once, then ``per_second``."""
-
-    burst: int
-    per_second: float
-
-
-ALL_FRAMES = Rate(burst=240, per_second=40.0)  # of whatever type; beyond it the socket closes with 4429
 
 
 class Source(StrEnum):
@@ -67,16 +47,6 @@ class Cause(StrEnum):
     UPLINK = "uplink"
     DOWNLINK = "downlink"
     SERVER = "server"
-
-
-class BadMessage(Exception):
-    """A frame outside the protocol: one strike. ``id`` is the client's own identifier, when one could be read."""
-
-    def __init__(self, code: str, detail: str, id: str | None = None) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
-        self.detail = detail
-        self.id = id
 
 
 # ---------------------------------------------------------------- from the client, each with its limit beside it
@@ -299,13 +269,6 @@ class Nudged:
 @dataclass(frozen=True, slots=True)
 class Pong:
     t: float | int | str
-
-
-@dataclass(frozen=True, slots=True)
-class Error:
-    code: str
-    detail: str
-    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

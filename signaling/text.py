@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from server.base.frames import MAX_ID, echo, instant, optional, read_object, text, unknown
 from signaling.messages import (
     MAX_FRAME,
     MAX_HEIGHT,
-    MAX_ID,
     MAX_SLOTS,
     MAX_TEXT,
     MAX_TOKEN,
@@ -54,65 +52,31 @@ _SOURCES = tuple(source.value for source in Source)
 
 def parse(frame: str) -> Inbound:
     """Read one text frame. Raises `BadMessage`, and nothing else, for whatever is not a message of the protocol."""
-    try:
-        data = json.loads(frame)
-    except (ValueError, RecursionError) as exc:  # RecursionError: a frame of a hundred thousand brackets
-        raise BadMessage("bad_json", "The frame is not JSON.") from exc
-    if not isinstance(data, dict):
-        raise BadMessage("bad_json", "A message is a JSON object with a type.")
+    data = read_object(frame)
     match data.get("type"):
         case "hello":
-            return Hello(_text(data, "room_token", MAX_TOKEN), _optional(data, "resume", MAX_ID))
+            return Hello(text(data, "room_token", MAX_TOKEN), optional(data, "resume", MAX_ID))
         case "offer":
-            id = _text(data, "id", MAX_ID)
-            return Offer(id, _text(data, "sdp", MAX_FRAME), _sources(data, id))
+            id = text(data, "id", MAX_ID)
+            return Offer(id, text(data, "sdp", MAX_FRAME), _sources(data, id))
         case "want":
             return Want(_wishes(data))
         case "media_state":
             screen = False if data.get("screen") is None else _flag(data, "screen")
             return MediaState(_flag(data, "audio"), _flag(data, "video"), screen)
         case "chat":
-            client_id = _text(data, "client_id", MAX_ID)
-            text = _text(data, "text", MAX_TEXT)
-            if not text.strip():
+            client_id = text(data, "client_id", MAX_ID)
+            said = text(data, "text", MAX_TEXT)
+            if not said.strip():
                 raise BadMessage("bad_field", "text must not be blank.", client_id)
-            return Say(client_id, text)
+            return Say(client_id, said)
         case "chat_history":
             return AskHistory(_before(data))
         case "ping":
-            return Ping(_echo(data))
+            return Ping(echo(data))
         case "leave":
             return Leave()
-        case str() as other:
-            raise BadMessage("unknown_type", f"There is no message of type {other[:40]!r}.", _id_of(data))
-        case _:
-            raise BadMessage("unknown_type", "A message needs a type.", _id_of(data))
-
-
-def _id_of(data: Mapping[str, Any]) -> str | None:
-    for name in ("id", "client_id"):
-        value = data.get(name)
-        if isinstance(value, str) and 0 < len(value) <= MAX_ID and _sendable(value):
-            return value
-    return None
-
-
-def _sendable(value: str) -> bool:
-    """Neither NUL (PostgreSQL refuses it) nor half a surrogate pair (UTF-8 refuses it)."""
-    return "\x00" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
-
-
-def _text(data: Mapping[str, Any], name: str, limit: int) -> str:
-    value = data.get(name)
-    if not isinstance(value, str) or not value or len(value) > limit:
-        raise BadMessage("bad_field", f"{name} must be text of 1 to {limit} characters.", _id_of(data))
-    if not _sendable(value):
-        raise BadMessage("bad_field", f"{name} holds characters that are not text.", _id_of(data))
-    return value
-
-
-def _optional(data: Mapping[str, Any], name: str, limit: int) -> str | None:
-    return None if data.get(name) is None else _text(data, name, limit)
+    raise unknown(data)
 
 
 def _flag(data: Mapping[str, Any], name: str) -> bool:
@@ -157,20 +121,6 @@ def _before(data: Mapping[str, Any]) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**63:
         raise BadMessage("bad_field", "before must be a sequence number from 1.")
     return value
-
-
-def _echo(data: Mapping[str, Any]) -> float | int | str:
-    value = data.get("t")
-    if isinstance(value, str) and len(value) <= MAX_ID and _sendable(value):
-        return value
-    if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and abs(value) < 2**63
-    ):
-        return value
-    raise BadMessage("bad_field", "t must be a number, or text of up to 64 characters.")
 
 
 def serialise(message: Outbound) -> str:
@@ -247,8 +197,3 @@ def _line(line: ChatLine) -> dict[str, Any]:
         "seq": line.seq, "client_id": line.client_id, "user_id": str(line.user_id), "name": line.name,
         "text": line.text, "at": instant(line.at),
     }  # fmt: skip
-
-
-def instant(at: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: ``2026-11-22T04:00:00.250Z``."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

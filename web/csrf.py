@@ -8,12 +8,12 @@ Login and register forms work the same (an anonymous visitor gets a session just
 from __future__ import annotations
 
 import secrets
-from urllib.parse import urlsplit
 
 from aiohttp import web as http
 from aiohttp_session import get_session
 
 from server.base.errors import Forbidden
+from server.base.sockets import at_home
 from web.context import CONTEXT
 from web.identity import Anonymous, ByBearer, ByCookie, Identity
 from web.routing import Surface
@@ -60,13 +60,8 @@ async def protect(request: http.Request, surface: Surface, identity: Identity) -
 def _same_origin(request: http.Request) -> None:
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    # Whoever opened the page by another name of this host (localhost for 127.0.0.1) is at home too.
-    at_home = (
-        origin is None
-        or origin == request.app[CONTEXT].settings.public_url
-        or urlsplit(origin).netloc == request.host
-    )
-    if not at_home or site not in (None, "same-origin", "none"):
+    home = at_home(origin, request.host, request.app[CONTEXT].settings.public_url)
+    if not home or site not in (None, "same-origin", "none"):
         raise Forbidden("cross_site", "This request came from another site.")
 
 

@@ -25,7 +25,7 @@ from server.integrations.wake import arq_waker
 from server.metrics import Metrics
 from server.migrations import pending
 from server.settings import Settings
-from web import mount
+from web import live, mount
 from web.access import RoomToken
 from web.api.operations import NotReady
 from web.routing import Surface, declare
@@ -52,7 +52,10 @@ def build_app(
     sockets = signaling.setup(app, ctx, media, events)
     # After the sockets' goodbyes and before signalling writes down what it saw last: the SFU's own end is seen too.
     app.on_shutdown.append(lambda _: media.close())
-    metrics = Metrics(ctx.pool, media.counters, lambda: sockets.counters.connections)
+    news = live.setup(app, ctx)
+    metrics = Metrics(
+        ctx.pool, media.counters, lambda: sockets.counters.connections + news.counters.connections
+    )
     mount.setup(
         app,
         ctx,
@@ -167,7 +170,9 @@ async def listening(app: http.Application, settings: Settings) -> AsyncIterator[
 
 async def _drain(app: http.Application, site: http.TCPSite, seconds: float) -> None:
     await site.stop()
-    await signaling.drain(app, seconds)
+    async with asyncio.TaskGroup() as both:
+        both.create_task(live.drain(app, seconds), name="drain live")
+        both.create_task(signaling.drain(app, seconds), name="drain rooms")
 
 
 async def _close_pool(pool: Pool) -> None:

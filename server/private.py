@@ -1,8 +1,10 @@
 """Small private files of the data directory: secrets and what a running `visavis up` tells its own."""
 
+import contextlib
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,22 @@ def write_private(path: Path, text: str) -> None:
 
 def kept_secret(path: Path) -> str:
     """The random secret (256 bits, URL-safe) kept in this file, made at the first call."""
+    return kept_text(path, lambda: secrets.token_urlsafe(32))
+
+
+def kept_text(path: Path, make: Callable[[], str]) -> str:
+    """The text kept in this file, made at the first call; of two processes that make it, both get the same."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        secret = secrets.token_urlsafe(32)
-        write_private(path, secret + "\n")
-        return secret
+        made = path.with_name(f".{path.name}.{os.getpid()}.made")
+        write_private(made, make() + "\n")
+        with contextlib.suppress(
+            FileExistsError
+        ):  # another process was faster: its text is kept, ours forgotten
+            os.link(made, path)
+        made.unlink()
+        return path.read_text().strip()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from server.oauth import OAuthClients, read_clients
 from server.private import kept_secret
 from server.providers import Providers, read_providers
 from server.proxies import Network, networks
+from server.vapid import Vapid, read_vapid
 
 T = TypeVar("T")
 
@@ -120,6 +121,7 @@ class Settings:
     tls_certificate: Path | None
     tls_key: Path | None
     oauth: OAuthClients  # of the services that hold calendars
+    vapid: Vapid | None  # the key that push services know us by
 
     @property
     def media_host(self) -> str:
@@ -304,6 +306,7 @@ def _read(reader: _Reader, *, need_servers: bool) -> Settings:
         tls_certificate=certificate,
         tls_key=key,
         oauth=read_clients(reader),
+        vapid=read_vapid(reader, data_dir, embedded=embedded_database, make=running is not None),
     )
 
 

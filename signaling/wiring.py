@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -11,6 +10,7 @@ from aiohttp import web as http
 
 from media.api import MediaEvent
 from server.base.context import Context
+from server.base.tasks import kept_running
 from signaling.counters import Counters
 from signaling.doors import Doors
 from signaling.endpoint import Endpoint
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 PATH = "/ws/sessions/{id}"
 DRAIN_SECONDS = 5.0
-RESTART_SECONDS = 1.0
 
 
 class MediaEvents:
@@ -94,29 +93,9 @@ async def _shut_down(app: http.Application) -> None:
 
 async def _tasks(app: http.Application) -> AsyncIterator[None]:
     signaling = app[SIGNALING]
-    tasks = {
-        asyncio.create_task(_keep_going("presence", signaling.hub.sink.run), name="presence"),
-        asyncio.create_task(_keep_going("rooms", signaling.hub.run), name="rooms"),
-        asyncio.create_task(_keep_going("pulse", signaling.pulse.run), name="pulse"),
-    }
-    try:
+    works = {"presence": signaling.hub.sink.run, "rooms": signaling.hub.run, "pulse": signaling.pulse.run}
+    async with kept_running(works):
         yield
         # Goodbyes at the very end (the SFU stopping) are sightings too.
         await signaling.hub.sink.flush(DRAIN_SECONDS)
         await signaling.pulse.end()
-    finally:
-        while tasks:
-            # A database driver may swallow a cancellation that meets the end of a query; then the next one counts.
-            for task in tasks:
-                task.cancel()
-            _, tasks = await asyncio.wait(tasks, timeout=1)
-
-
-async def _keep_going(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    """No task may end before its application: a bug in one round is logged, and the next round comes."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("task_failed", task=name)
-            await asyncio.sleep(RESTART_SECONDS)

@@ -53,20 +53,26 @@ class RoomToken:
     """A room token, checked by the handler itself (in the first socket message, or as a WHIP bearer)."""
 
 
-Access: TypeAlias = Public | SignedIn | RoleIs | Owner | RoomToken
+@dataclass(frozen=True, slots=True)
+class LoginOrHello:
+    """Whoever is signed in: by the login's cookie, a bearer token, or a token in the first socket message, which the
+    handler itself reads."""
+
+
+Access: TypeAlias = Public | SignedIn | RoleIs | Owner | RoomToken | LoginOrHello
 
 
 def roles_of(access: Access) -> frozenset[Role]:
     """The roles that pass the gate; ownership may still say no."""
     match access:
-        case Public() | SignedIn() | RoomToken():
+        case Public() | SignedIn() | RoomToken() | LoginOrHello():
             return EVERY_ROLE
         case RoleIs(roles) | Owner(_, roles):
             return roles
 
 
 def needs_sign_in(access: Access) -> bool:
-    return not isinstance(access, Public | RoomToken)
+    return not isinstance(access, Public | RoomToken | LoginOrHello)
 
 
 def admit(access: Access, principal: Principal | None) -> None:
@@ -98,3 +104,5 @@ def words(access: Access) -> str:
             return f"The {' or '.join(sorted(roles))} to whom the {thing} belongs."
         case RoomToken():
             return "The holder of a room token."
+        case LoginOrHello():
+            return "Anybody who is signed in, by login or by an access token in the first message."

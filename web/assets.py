@@ -42,6 +42,11 @@ class Assets:
             raise FileNotFoundError(f"static/{path}")
         return f"/static/{self.version}/{path}"
 
+    async def worker(self, _request: http.Request) -> http.StreamResponse:
+        """``GET /sw.js``: where a service worker lies is what it may see. Browsers ask again at each visit."""
+        headers = {"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "no-cache"}
+        return http.FileResponse(self.root / "js" / "sw.js", headers=headers)
+
     async def serve(self, request: http.Request) -> http.StreamResponse:
         """``GET /static/{version}/{path}``; a version of yesterday gets today's file, but may not keep it."""
         parts = PurePosixPath(request.match_info["path"]).parts

@@ -137,6 +137,25 @@ async def resolve(request: http.Request) -> Identity:
     return Anonymous() if principal is None else ByCookie(principal)
 
 
+async def still_signed_in(request: http.Request) -> bool:
+    """Whether who opened this long request still is who they were: the token has not run out, the login not ended.
+
+    Raises Unavailable while Redis is away.
+    """
+    was = visitor(request)
+    match identity(request):
+        case ByBearer():
+            ctx = request.app[CONTEXT]
+            try:
+                return read_access_token(ctx.settings, bearer(request) or "", ctx.clock.now()) == was
+            except Unauthenticated:
+                return False
+        case ByCookie():
+            return _principal_of(await request.app[LOGINS].load_session(request)) == was
+        case Anonymous():
+            return False
+
+
 def _principal_of(session: Session) -> Principal | None:
     user: Any = session.get(USER)
     role: Any = session.get(ROLE)

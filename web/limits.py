@@ -70,6 +70,10 @@ OPERATIONS = Limit("operations", tries=120, seconds=60)
 # Providers report for everybody from a few addresses, a post for each receipt: 100 a second are as many as WhatsApp's
 # number may send (80 a second), and a forged post costs a MAC and no more.
 WEBHOOKS = Limit("webhooks", tries=6000, seconds=60)
+# A page without its socket asks once a minute; a person with ten of them who clicks through a list stays below.
+INBOX_READS = Limit("inbox-reads", tries=120, seconds=60)
+# A browser switches itself on once, and looks at each visit of the settings.
+PUSH_WRITES = Limit("push-writes", tries=30, seconds=60)
 
 
 async def count(redis: Redis, limit: Limit, *parts: str) -> int | None:

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Histogram
 from redis.asyncio import Redis
 
 from server.base.context import Context
-from web import pages
+from web import live, pages
 from web.api import (
     admin,
     bookings,
@@ -18,6 +18,7 @@ from web.api import (
     conduct,
     confirmations,
     contact,
+    dev_inbox,
     inbox,
     jobs,
     letters,
@@ -26,6 +27,7 @@ from web.api import (
     money,
     operations,
     people,
+    push,
     recordings,
     reference,
     reports,
@@ -68,6 +70,8 @@ API = (
     *templates.ROUTES,
     *reports.ROUTES,
     *inbox.ROUTES,
+    *push.ROUTES,
+    *dev_inbox.ROUTES,
     *webhooks.ROUTES,
     *reference.ROUTES,
     *operations.ROUTES,
@@ -117,6 +121,7 @@ def setup(
     dress(app, settings)
     install(app, API)
     install(app, pages.setup(app))
+    install(app, live.ROUTES)
     declare_doors(app)
     reference.publish(app, server_url=settings.public_url, stylesheets=_stylesheets())
 

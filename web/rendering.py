@@ -41,6 +41,7 @@ class Reader:
     user: Any | None = None  # server.people.model.User, kept loose so that this module imports no slice
     csrf_token: str = ""
     demo: bool = False
+    unread: int = 0  # messages in the inbox, counted up to 100
     restricted_until: datetime | None = None  # after missed sessions
 
 

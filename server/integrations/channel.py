@@ -62,6 +62,7 @@ class Message:
     unsubscribe_url: str | None = None
     url: str | None = None  # where a click on it leads
     answers: str | None = None  # the provider's name of the person's message that this one answers
+    expires_at: datetime | None = None  # of no use from then on
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from server.integrations import in_app, mail, slack, sms, whatsapp
+from server.integrations import in_app, mail, push, slack, sms, whatsapp
 from server.integrations.channel import ChannelModule, Dials
 from server.integrations.provider import Provider
 from server.settings import Settings
@@ -19,6 +19,7 @@ REGISTRY: Final[Registry] = MappingProxyType(
     {
         "email": mail,
         "in_app": in_app,
+        "push": push,
         "slack": slack,
         "sms": sms,
         "whatsapp": whatsapp,

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from server.integrations.channel import Deferred, NotSent, Refused, Unavailable
 
@@ -44,20 +45,31 @@ async def post(
     *,
     json_body: Mapping[str, Any] | None = None,
     form: Mapping[str, str] | None = None,
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    resolver: AbstractResolver | None = None,
 ) -> Answer:
-    """Post and read the answer to its end. Raises ``Unavailable`` when there is none in time.
+    """Post and read the answer to its end. Raises ``Unavailable`` when there is none in time. ``resolver`` is for
+    addresses that people name themselves.
 
     A conversation for each message: no connection to keep alive, none to find half dead.
     """
     try:
         async with (
-            aiohttp.ClientSession(timeout=TIMEOUT) as client,
-            client.post(url, json=json_body, data=form, headers=headers, allow_redirects=False) as response,
+            aiohttp.ClientSession(
+                timeout=TIMEOUT, connector=aiohttp.TCPConnector(resolver=resolver)
+            ) as client,
+            client.post(
+                url,
+                json=json_body,
+                data=form if body is None else body,
+                headers=headers,
+                allow_redirects=False,
+            ) as response,
         ):
-            body = await response.content.read(MAX_ANSWER)
+            said = await response.content.read(MAX_ANSWER)
             wish = retry_after(response.headers.get("Retry-After", ""), now)
-            return _answer(response.status, body.decode(errors="replace"), wish)
+            return _answer(response.status, said.decode(errors="replace"), wish)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # Not its text: it quotes the URL, which may be the secret.
         raise Unavailable(f"no answer: {type(error).__name__}") from error

@@ -369,6 +369,7 @@ async def _send(conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing
         unsubscribe_url=outgoing.unsubscribe_url,
         url=outgoing.url,
         answers=outgoing.answers,
+        expires_at=outgoing.expires_at,
     )
     try:
         provider_message_id = await provider.send(message, now)

@@ -137,6 +137,7 @@ class Outgoing:
     destination_id: UUID | None
     attempts: int
     answers: str | None  # the provider's name of the person's message that it answers
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from server.notifications.model import InboxItem, Outgoing, Receipts
 _DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
 _OUTGOING = (
     "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, url, destination_id, attempts,"
-    " answers"
+    " answers, expires_at"
 )
 
 

@@ -3,7 +3,11 @@
 import { startCountdowns } from "./countdown.js";
 import { all, find, origin } from "./dom.js";
 import { enhanceDialogs, enhanceForms } from "./forms.js";
+import { startBell } from "./live.js";
+import { forget } from "./push.js";
 import { showFlash } from "./toast.js";
+
+const LEAVE_WITHIN = 2000; // ms for switching push messages off before a logout
 
 const root = document.documentElement;
 
@@ -70,5 +74,15 @@ document.addEventListener("click", (event) => {
 
 enhanceForms();
 enhanceDialogs();
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || form.getAttribute("action") !== "/logout" || form.dataset["left"]) return;
+  event.preventDefault();
+  form.dataset["left"] = "yes";
+  // Whatever becomes of it, the logout follows; a push service that hangs must not hold it up.
+  void Promise.race([forget().catch(() => undefined), new Promise((done) => window.setTimeout(done, LEAVE_WITHIN))]).then(() => form.submit());
+});
+
 startCountdowns();
 showFlash();
+startBell();

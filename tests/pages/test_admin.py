@@ -42,6 +42,6 @@ async def test_outside_demo_mode_there_is_no_inbox(
         visitor.site = replace(site, url=plain.public_url)
         await visitor.log_in(site.world.admin.email)
         assert await visitor.goto("/dev/inbox") == 404
-        await expect(visitor.page.get_by_role("link", name="Inbox")).to_have_count(0)
+        await expect(visitor.page.get_by_role("link", name="Dev inbox")).to_have_count(0)
         await visitor.goto("/login")
         await expect(visitor.page.get_by_role("button", name="Mentee")).to_have_count(0)

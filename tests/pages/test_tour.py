@@ -91,6 +91,8 @@ def pages_of(site: Site) -> dict[str, dict[str, int]]:
         f"/sessions/{world.requested.session_id}": 200,  # leads to the booking: there is no session yet
         "/wallet": 200,
         "/settings": 200,
+        "/inbox": 200,
+        "/inbox/nonsense": 404,
     }
     return {
         "nobody": {

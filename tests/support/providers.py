@@ -1,4 +1,4 @@
-"""Slack, Twilio and Meta's Cloud API on loopback: their paths, credentials, bodies and errors over real HTTP."""
+"""Slack, Twilio, Meta's Cloud API and a push service on loopback: paths, credentials, bodies, errors over real HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from aiohttp import encode_basic_auth
 from aiohttp import web as http
 from aiohttp.test_utils import TestServer
 
+from tests.support.push import PushService, b64
+
 SID, TOKEN = "AC0123456789abcdef0123456789abcdef", "twilio-token"
+VAPID_KEY = b64(bytes(31) + b"\x07")
 PHONE_ID, ACCESS, APP_SECRET, VERIFY = "1055501001", "whatsapp-token", "app-secret", "verify-me"
 
 
@@ -32,6 +35,10 @@ class FakeProviders:
     taken: list[dict[str, Any]] = field(default_factory=list)
     say: Say | None = None
     wrote: set[str] = field(default_factory=set)  # numbers that wrote to us within 24 hours
+    pushed: PushService = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pushed = PushService(self.base)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -46,6 +53,8 @@ class FakeProviders:
             "VISAVIS_WHATSAPP_ACCESS_TOKEN": ACCESS,
             "VISAVIS_WHATSAPP_APP_SECRET": APP_SECRET,
             "VISAVIS_WHATSAPP_VERIFY_TOKEN": VERIFY,
+            "VISAVIS_VAPID_PRIVATE_KEY": VAPID_KEY,
+            "VISAVIS_DEMO": "1",  # a push service on this machine is fine there
         }
 
     async def slack(self, request: http.Request) -> http.StreamResponse:
@@ -126,6 +135,7 @@ async def running_providers() -> AsyncIterator[FakeProviders]:
     app.router.add_post("/services/T0/B0/secret", fakes.slack)
     app.router.add_post(f"/2010-04-01/Accounts/{SID}/Messages.json", fakes.twilio)
     app.router.add_post(f"/v23.0/{PHONE_ID}/messages", fakes.whatsapp)
+    app.router.add_post("/push/{name}", fakes.pushed.push)
     async with TestServer(app) as server:
-        fakes.base = f"http://127.0.0.1:{server.port}"
+        fakes.base = fakes.pushed.base = f"http://127.0.0.1:{server.port}"
         yield fakes

@@ -1,42 +1,45 @@
-"""The development inbox: what would have left, had a provider been configured."""
+"""One's own inbox: what Visavis has told, newest first, and what of it was read."""
 
 from __future__ import annotations
 
-from server.base.errors import NotFound
-from server.notifications import actions as notifications
-from server.people.model import Role
-from web.access import RoleIs
-from web.api.endpoint import Call, endpoint
-from web.schemas.base import NoQuery, Nothing
-from web.schemas.money import InboxItemOut, InboxOut
+from server.inbox import actions as inbox
+from web.access import SignedIn
+from web.api.endpoint import Call, LimitBy, by_caller, endpoint
+from web.limits import INBOX_READS
+from web.schemas.base import NoQuery, Nothing, PageQuery
+from web.schemas.inbox import InboxMessageOut, InboxReadIn, InboxReadOut, MyInboxOut
+
+TAG = "Inbox"
 
 
-async def inbox(call: Call[Nothing, NoQuery]) -> InboxOut:
-    """The newest messages first; only in demo mode."""
-    if not call.ctx.settings.demo:
-        raise NotFound("not_found", "There is nothing here.")
-    return InboxOut(
-        items=[
-            InboxItemOut(
-                id=it.id,
-                session_id=it.session_id,
-                kind=it.kind,
-                channel=it.channel,
-                recipient=it.recipient,
-                role=it.role,
-                subject=it.subject,
-                text=it.text,
-                calendar=it.calendar,
-                created_at=it.created_at,
-            )
-            for it in await notifications.inbox(call.ctx)
-        ]
+async def listed(call: Call[Nothing, PageQuery]) -> MyInboxOut:
+    """The newest first. Programs that want to hear at once open the socket at /ws."""
+    me = call.caller.user_id
+    page = await inbox.page(call.ctx, me, call.query.cursor, call.query.limit)
+    return MyInboxOut(
+        items=[InboxMessageOut.of(item, call.ctx.settings.public_url) for item in page.items],
+        next_cursor=page.next_cursor,
+        unread=await inbox.unread(call.ctx, me),
     )
+
+
+async def read(call: Call[InboxReadIn, NoQuery]) -> InboxReadOut:
+    """Mark messages as read: those named, or all. Twice does no harm; ids that are not one's own are passed over."""
+    me = call.caller.user_id
+    if call.body.ids is not None:
+        marked = await inbox.mark_read(call.ctx, me, call.body.ids)
+    else:
+        marked = await inbox.mark_all_read(call.ctx, me, call.body.until)
+    return InboxReadOut(marked=marked, unread=await inbox.unread(call.ctx, me))
 
 
 ROUTES = (
     endpoint(
-        "GET", "/dev/inbox.json", inbox, access=RoleIs.of(Role.ADMIN), summary="Development inbox", tag="Development",
-        reply=InboxOut, base="",
+        "GET", "/me/inbox", listed, access=SignedIn(), summary="One's inbox", tag=TAG, query=PageQuery,
+        reply=MyInboxOut, limits=(LimitBy(INBOX_READS, by_caller),),
+    ),
+    endpoint(
+        "POST", "/me/inbox/read", read, access=SignedIn(), summary="Mark messages as read", tag=TAG, body=InboxReadIn,
+        reply=InboxReadOut, limits=(LimitBy(INBOX_READS, by_caller),),
     ),
 )  # fmt: skip

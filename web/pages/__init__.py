@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web as http
 
+from server.inbox.model import told
 from web.assets import Assets
 from web.pages import (
     account,
@@ -13,6 +14,7 @@ from web.pages import (
     calendars,
     conduct,
     confirmations,
+    dev_inbox,
     directory,
     home,
     inbox,
@@ -50,6 +52,7 @@ def setup(app: http.Application) -> tuple[Route, ...]:
     """Put the templates on ``app`` and return the routes of all pages and files."""
     assets = Assets.read()
     app[TEMPLATES] = make_environment(assets.url)
+    app[TEMPLATES].filters["told"] = told
     return (
         *account.ROUTES,
         *settings.ROUTES,
@@ -71,6 +74,10 @@ def setup(app: http.Application) -> tuple[Route, ...]:
         *reports.ROUTES,
         *money.ROUTES,
         *inbox.ROUTES,
+        *dev_inbox.ROUTES,
+        asset(
+            "/sw.js", assets.worker, summary="The service worker, at the root so that its scope is every page"
+        ),
         asset("/static/{version}/{path:.+}", assets.serve, summary="Files of the pages"),
     )
 

@@ -98,7 +98,7 @@ def _admin_links(demo: bool) -> list[tuple[str, str, str, str]]:
         ("/api/docs", "grid", "API", "The reference of the JSON API."),
         ("/design", "globe", "Design", "The living style guide of these pages."),
     ]
-    inbox = ("/dev/inbox", "mail", "Inbox", "Every message that would have left this demo.")
+    inbox = ("/dev/inbox", "mail", "Dev inbox", "Every message to anybody that would have left this demo.")
     return [inbox, *links] if demo else links
 
 

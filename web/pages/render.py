@@ -11,6 +11,7 @@ from jinja2 import Environment
 
 from server.base.errors import NotFound, Unauthenticated
 from server.conduct import actions as conduct
+from server.inbox import actions as inbox
 from server.people import actions as people
 from server.people.model import User
 from web import csrf
@@ -43,6 +44,7 @@ async def reader_of(request: http.Request) -> Reader:
         user=user,
         csrf_token=await csrf.token(request) if user else "",
         demo=ctx.settings.demo,
+        unread=await inbox.unread(ctx, user.id) if user else 0,
         restricted_until=await conduct.restricted_until(ctx, user.id) if user else None,
     )
     request[_READER] = reader

@@ -92,10 +92,13 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        allowed = [it for it in found if not forbidden(it["host"], local=self._local)]
+        allowed = [it for it in found if not self.refuses(it["host"])]
         if found and not allowed:
             raise AddressForbidden(f"{host} is at an address that is not called")
         return allowed
+
+    def refuses(self, address: str) -> bool:
+        return forbidden(address, local=self._local)
 
     async def close(self) -> None:
         await self._inner.close()

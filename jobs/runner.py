@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from jobs import store
-from jobs.schedule import Missed, Schedule, due_ticks, zone_of
+from jobs.schedule import Missed, Schedule, due_ticks, passed_over, zone_of
 from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT
@@ -73,7 +73,7 @@ async def run_due(ctx: Context, job: Job) -> Round:
                 await store.skip_run(conn, job.name, due.tick, now, due.missed)
             log.warning("tick_skipped", job=job.name, tick=due.tick.isoformat(), missed=due.missed)
             continue
-        run = await run_tick(ctx, job, due.tick, missed=due.missed)
+        run = await run_tick(ctx, job, due.tick)
         if run is None or run.error is not None:
             return Round(False, rows)  # somebody else's, or failed: later ticks wait for it
         rows += run.rows
@@ -100,7 +100,6 @@ async def run_tick(
     *,
     by_hand: bool = False,
     wished: bool = False,
-    missed: int = 0,
 ) -> Run | None:
     """Run the tick; None when it is done already or somebody else is at it.
 
@@ -122,6 +121,17 @@ async def run_tick(
         elif not await store.try_lock(conn, job.name):
             return None
         try:
+            missed = 0
+            if job.missed is not Missed.ALL and not (by_hand or wished):
+                # Only who holds the lock knows which ticks are left to count: another worker may have run one since.
+                known = await store.progress(
+                    conn, job.name, max(scheduled_for, ctx.clock.now()), MOST_ATTEMPTS
+                )
+                if known.last is not None and known.last > scheduled_for:
+                    return None  # which counted this one
+                missed = passed_over(
+                    job.schedule, zone_of(job.zone, ctx.settings.timezone), known.last, scheduled_for
+                )
             run_id = await store.begin_run(
                 conn, job.name, scheduled_for, ctx.clock.now(),
                 again=by_hand, retry_after=RETRY_FAILED, missed=missed, by_hand=wished,

@@ -154,6 +154,14 @@ def zone_of(name: str, business: ZoneInfo) -> ZoneInfo:
     return business if name == BUSINESS else ZoneInfo(name)
 
 
+def passed_over(schedule: Schedule, zone: ZoneInfo, last: datetime | None, tick: datetime) -> int:
+    """How many ticks lie between ``last`` and ``tick``, both not counted; at most MOST_COUNTED."""
+    count, between = 0, None if last is None else schedule.next(last, zone)
+    while between is not None and between < tick and count < MOST_COUNTED:
+        count, between = count + 1, schedule.next(between, zone)
+    return count
+
+
 def due_ticks(
     schedule: Schedule,
     zone: ZoneInfo,

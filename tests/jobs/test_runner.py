@@ -247,3 +247,19 @@ async def test_a_tick_run_by_hand_first_still_tells_what_was_missed(
     await run_tick(ctx, job(three), clock.now(), by_hand=True)
     await run_due(ctx, job(three))
     assert await ctx.pool.fetchval("SELECT sum(1 + missed_ticks) FROM job_runs") == 6
+
+
+async def test_two_workers_that_saw_the_same_last_tick_count_none_twice(
+    ctx: Context, clock: SteppedClock
+) -> None:
+    """Found by the simulated day: one of them was a tick behind when it came to run."""
+    await run_due(ctx, job(three))
+    before = clock.now()
+    clock.step(timedelta(minutes=4))
+    late = clock.now()
+    clock.step(timedelta(minutes=3))
+    assert await run_tick(ctx, job(three), late) is not None
+    assert await run_tick(ctx, job(three), clock.now()) is not None
+    assert await run_tick(ctx, job(three), late + timedelta(minutes=1)) is None
+    assert await ctx.pool.fetchval("SELECT sum(1 + missed_ticks) FROM job_runs") == 8
+    assert before < late

@@ -94,6 +94,7 @@ class Checker:
         self._payslips(sent)
         self._outages()
         self._telephones()
+        self._operators()
         self._verdicts()
         self._money()
         self._jobs()
@@ -302,6 +303,56 @@ class Checker:
                 self._fault(
                     f"{story.topic}: {count} reminders by {channel} to the {person.role}, not {least}..{most}"
                 )
+
+    # -------------------------------------------------------------- operators
+
+    def _operators(self) -> None:
+        """Two hours before, operators hear once who has not said that they come, and of each answer after that."""
+        texts = Counter(body["text"] for body in self._played.house.fakes.taken if set(body) == {"text"})
+        self._repetitions("ops messages", texts)
+        told = Counter[tuple[str, str]]()
+        for text in texts:
+            found = re.search(r"/sessions/([0-9a-f-]{36})", text)
+            told[found[1] if found else "", text[1:3]] += 1
+        for story in self._script.stories:
+            if story.number in self._played.refused or not story.agreements:
+                continue
+            name = str(self._played.sessions[story.number])
+            for what, (least, most) in zip(("No", "Am"), self._unanswered(story), strict=True):
+                count = told.pop((name, what), 0)
+                if not least <= count <= most:
+                    self._fault(
+                        f"{story.topic}: operators heard {count} x {what}, not {least}..{most}: {story}"
+                    )
+        for (name, what), count in told.items():
+            if name not in {str(self._played.sessions.get(number)) for number in self._played.refused}:
+                self._fault(f"operators heard {count} x {what} of {name}, which nobody expected")
+
+    def _unanswered(self, story: Story) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(least, most) of that answers are missing, and of answers that came after that."""
+        missing = [0, 0]
+        late = [0, 0]
+        last = len(story.agreements) - 1
+        for number, agreed in enumerate(story.agreements):
+            due = agreed.start - TIERS[0]
+            if due < agreed.since or due >= agreed.until:
+                continue
+            asked = self._rested(due, min(agreed.until, due + TOLERANCE))
+            times = [when for _, when in story.answers if when < agreed.until] if number == last else []
+            deadline = agreed.start - timedelta(hours=2)
+            if deadline >= agreed.until or (len(times) == 2 and max(times) < deadline):
+                continue
+            missing[1] += 1
+            late[1] += sum(when >= deadline for when in times)
+            # Noticed for sure at a rest before the last answer, and told for sure when nothing happens until then.
+            noticed = bisect_left(self._rests, deadline + MINUTE)
+            if noticed == len(self._rests) or not asked:
+                continue
+            rest = self._rests[noticed]
+            if rest < agreed.until and rest < agreed.start and (len(times) < 2 or rest < max(times)):
+                missing[0] += 1
+                late[0] += sum(when > rest for when in times)
+        return (missing[0], missing[1]), (late[0], late[1])
 
     # ----------------------------------------------------- verdicts and money
 

@@ -30,6 +30,8 @@ from server.base.context import Context
 from server.base.db import Conn, create_pool, in_transaction
 from server.base.errors import Refusal
 from server.base.ids import new_id
+from server.confirmations import actions as confirmations
+from server.confirmations.model import Answer
 from server.integrations.channels import Channels
 from server.integrations.wake import arq_waker
 from server.integrations.whatsapp import signed
@@ -85,6 +87,7 @@ class Played:
     messages: Sequence[Any] = ()
     verdicts: dict[str, str | None] = field(default_factory=dict)
     balances: dict[tuple[str, str], int] = field(default_factory=dict)
+    sessions: dict[int, UUID] = field(default_factory=dict)  # by story
     dead: tuple[int, int] = (0, 0)
 
 
@@ -151,6 +154,9 @@ class Day:
             at(story.move_at, self._propose, story)
             at(story.moved_at, self._agree, story)
             at(story.cancelled_at, self._cancel, story)
+            for role, when in story.answers:
+                if when < (story.cancelled_at or when + LENGTH):
+                    at(when, partial(self._answer, role), story)
             if story.held:
                 for stay in story.stays(self.played.script.outages):
                     found.append((stay.came, next(numbers), partial(self._come, story, stay)))
@@ -194,6 +200,26 @@ class Day:
     async def _cancel(self, story: Story) -> None:
         actor = self._mentor(story) if story.by_mentor else self._mentee(story)
         await sessions.cancel(self.ctx, actor, self.bookings[story.number], "Something came up.")
+
+    async def _answer(self, role: str, story: Story) -> None:
+        """By the button in WhatsApp where it was sent there, else on the page."""
+        session_id = self.sessions[story.number]
+        person = (
+            self.played.script.mentors[story.mentor]
+            if role == "mentor"
+            else self.played.script.mentees[story.mentee]
+        )
+        for number, body in enumerate(self.played.house.fakes.taken, 1):
+            payload = _yes_of(body, person.whatsapp, str(session_id))
+            if payload is not None:
+                self.played.house.fakes.wrote.add(str(body["to"]))
+                reply = _reply(f"in.{story.number}.{role}", f"wamid.{number}", person.whatsapp or "", payload)
+                for _ in range(1 + (self.dice.random() < 0.3)):
+                    await receipts.from_whatsapp(self.ctx, reply, signed(APP_SECRET, reply))
+                break
+        else:
+            who = self.users[person.email].id
+            await confirmations.answer(self.ctx, who, session_id, Answer.YES, "page")
 
     async def _come(self, story: Story, stay: Stay) -> None:
         if story.number not in self.played.refused:
@@ -268,7 +294,7 @@ class Day:
         position, now, end = 0, self.played.script.begin, self.played.script.end
         while now < end:
             target = min(
-                now + timedelta(seconds=self.dice.randrange(60, int(MOST_STEP.total_seconds()))), end
+                now + timedelta(seconds=self.dice.randrange(120, int(MOST_STEP.total_seconds()))), end
             )
             while position < len(events) and events[position][0] <= target:
                 when, _, do = events[position]
@@ -364,6 +390,7 @@ class Day:
                 dict(await store.balances(conn)),
             )
             played.dead = await store.dead(conn)
+        played.sessions = self.sessions
         return played
 
 
@@ -373,6 +400,26 @@ def _receipt(wamid: str, status: str) -> bytes:
         entry["errors"] = [{"code": 131026, "title": "Message undeliverable"}]
     value = {"messaging_product": "whatsapp", "statuses": [entry]}
     change = {"field": "messages", "value": value}
+    document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
+    return json.dumps(document).encode()
+
+
+def _yes_of(body: dict[str, Any], number: str | None, session_id: str) -> str | None:
+    """What the first button of a question about the session says, when it went to that number."""
+    if number is None or body.get("to") != number.removeprefix("+") or "template" not in body:
+        return None
+    parts = body["template"]["components"]
+    texts = [p.get("text", "") for part in parts if part["type"] == "body" for p in part["parameters"]]
+    payloads = [p["payload"] for part in parts if part["type"] == "button" for p in part["parameters"]]
+    return str(payloads[0]) if payloads and any(session_id in text for text in texts) else None
+
+
+def _reply(name: str, answered: str, number: str, payload: str) -> bytes:
+    message = {
+        "from": number.removeprefix("+"), "id": name, "type": "button", "context": {"id": answered},
+        "button": {"payload": payload, "text": "Yes"},
+    }  # fmt: skip
+    change = {"field": "messages", "value": {"messaging_product": "whatsapp", "messages": [message]}}
     document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
     return json.dumps(document).encode()
 

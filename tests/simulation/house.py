@@ -103,7 +103,7 @@ async def running_house(directory: Path, clock_file: Path) -> AsyncIterator[Hous
             await conn.close()
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("VISAVIS_")},
-            **{name: value for name, value in fakes.environ.items() if "SLACK" not in name},
+            **fakes.environ,
             "VISAVIS_DATABASE_URL": postgres.url,
             "VISAVIS_REDIS_URL": redis.url,
             "VISAVIS_DATA_DIR": str(directory / "var"),

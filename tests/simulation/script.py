@@ -16,6 +16,7 @@ ZONES = (
 PAYDAY = datetime(2026, 10, 26, 0, 0, tzinfo=UTC)
 LENGTH = timedelta(hours=1)
 PRICE = 30
+ASKED = timedelta(hours=4)
 BACK_AFTER = timedelta(seconds=10)
 
 
@@ -102,6 +103,7 @@ class Story:
     cancelled_at: datetime | None = None
     by_mentor: bool = False
     conduct: Conduct = Conduct.BOTH
+    answers: tuple[tuple[str, datetime], ...] = ()  # (role, when) of a yes to the question whether they come
 
     @property
     def topic(self) -> str:
@@ -245,9 +247,22 @@ def _story(
         since, last = moved, other
     else:
         agreed, since, last = _with(base, approved_at=approved), approved, start
+    agreed = _with(agreed, answers=tuple(_answers(dice, last, since)))
     if dice.random() < 0.12 and last - since > timedelta(minutes=10):
         return _with(agreed, cancelled_at=since + (last - since) * dice.uniform(0.1, 0.95))
     return agreed
+
+
+def _answers(dice: Random, start: datetime, since: datetime) -> Iterator[tuple[str, datetime]]:
+    """Of those who were asked four hours before: most in time, some too late, some never."""
+    if start - ASKED < since:
+        return
+    for role in ("mentor", "mentee"):
+        luck = dice.random()
+        if luck < 0.65:
+            yield role, start - ASKED + timedelta(minutes=dice.uniform(13, 100))
+        elif luck < 0.8:
+            yield role, start - timedelta(minutes=dice.uniform(20, 100))
 
 
 def _with(story: Story, **changes: object) -> Story:

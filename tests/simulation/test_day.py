@@ -14,8 +14,8 @@ async def test_a_night_in_the_life() -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(
         f"seed {seed}"
-    )  # python -m tests.simulation --stories 20 --hours 4 --harsh --seed ... plays it again
-    played = await play(write(seed, 20, 4), HARSH)
+    )  # python -m tests.simulation --stories 20 --hours 6 --harsh --seed ... plays it again
+    played = await play(write(seed, 20, 6), HARSH)
     report = Checker(played).check()
     print(played.house.killed, report.text)
     assert not report.faults, f"seed {seed}\n{report.text}"

@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
-# Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process.
+# Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process. In the
+# order of their names: xdist's own order leaves files with one long test for the end, when only one worker is busy.
 WORKERS ?= 2
 
 .PHONY: up test lint format types js bench browser relay janus lock clean
@@ -12,7 +13,7 @@ up: .venv/runtime.stamp  ## Run Visavis with embedded servers and demo data; Ctr
 	@exec $(BIN)/visavis up
 
 test: lint types js browser relay  ## Everything that must pass.
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not heavy" $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not heavy" $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -72,11 +73,17 @@ def kind_of(template: str) -> Kind | None:
     return max(fits, key=len, default=None)
 
 
+@cache
+def _names() -> frozenset[tuple[str, str]]:
+    """(template, role) of every text; files do not come and go while we run."""
+    parts = (path.name.split(".") for path in TEMPLATES.glob("*.txt"))
+    return frozenset((template, role) for template, role, *_ in parts)
+
+
 def catalogue(registry: Registry = REGISTRY) -> list[Entry]:
     """Every text there is, in the order of the kinds."""
-    names = sorted({tuple(path.name.split(".")[:2]) for path in TEMPLATES.glob("*.txt")})
     order = list(KINDS)
-    found = [_entry(template, role, registry) for template, role in names]
+    found = [_entry(template, role, registry) for template, role in sorted(_names())]
     return sorted(
         found, key=lambda it: (order.index(it.kind) if it.kind else len(order), it.template, it.role)
     )
@@ -101,8 +108,9 @@ def _files(template: str, role: str, registry: Registry) -> Iterator[tuple[tuple
 
 def entry_of(template: str, role: str, channel: str, language: str) -> Entry:
     """Raises ``NotFound("template_not_found")``."""
-    for entry in catalogue():
-        if (entry.template, entry.role) == (template, role) and (channel, language) in entry.files:
+    if (template, role) in _names():
+        entry = _entry(template, role, REGISTRY)
+        if (channel, language) in entry.files:
             return entry
     raise NotFound("template_not_found", "There is no such text.")
 
@@ -205,4 +213,21 @@ def samples(settings: Settings, now: datetime, role: str) -> dict[str, Any]:
         "old_email": "jonas@example.net",
         "verify_url": f"{base}/address/sample",
         "settings_url": f"{base}/settings",
+        "confirm": {name: f"{base}/confirm/sample-{name}" for name in ("yes", "no", "move")},
+        "said": "yes",
+        "other": "Jonas Weber" if role == "mentor" else "Asha Ramanathan",
+        "late": False,
+        "silent": "Jonas Weber (mentee)",
+        "who": "Jonas Weber (mentee)",
+        "answer": "yes",
+        "previous": "",
+        "address": "+491512345678",
+        "mentees": 12,
+        "booked": 40,
+        "held": 36,
+        "missed": 2,
+        "before_words": "the mentee did not come",
+        "outcome_words": "you met",
+        "amended_reason": "He was at the door, and our page let nobody in.",
+        "review_note": "Both of you were seen for an hour.",
     }

@@ -13,7 +13,7 @@ from uuid import UUID
 import aiohttp
 
 from jobs.periodic import JobReport, run_job
-from jobs.worker import Worker
+from jobs.worker import Pace, Worker
 from server.app import listening, running
 from server.base.clock import OffsetClock
 from server.base.context import Context
@@ -85,7 +85,7 @@ async def world(environ: dict[str, str], smtp: SmtpServer) -> AsyncIterator[Worl
 
 @contextlib.asynccontextmanager
 async def working(ctx: Context, settings: Settings) -> AsyncIterator[None]:
-    worker = Worker(ctx, make_channels(ctx.settings), settings.redis_url)
+    worker = Worker(ctx, make_channels(ctx.settings), settings.redis_url, Pace(sweep=0.3, clock=0.3))
     task = asyncio.create_task(worker.run(), name="worker")
     try:
         yield

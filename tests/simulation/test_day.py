@@ -14,10 +14,10 @@ async def test_a_night_in_the_life() -> None:
     seed = random.SystemRandom().randrange(10**6)
     print(
         f"seed {seed}"
-    )  # python -m tests.simulation --stories 20 --hours 6 --harsh --seed ... plays it again
-    played = await play(write(seed, 20, 6), HARSH)
+    )  # python -m tests.simulation --stories 16 --hours 5 --harsh --seed ... plays it again
+    played = await play(write(seed, 16, 5), HARSH)
     report = Checker(played).check()
     print(played.house.killed, report.text)
     assert not report.faults, f"seed {seed}\n{report.text}"
     assert played.house.killed.get("worker", 0) >= 1
-    assert report.figures["mails"] >= 60
+    assert report.figures["mails"] >= 50

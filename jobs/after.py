@@ -9,7 +9,6 @@ from uuid import UUID
 
 from jobs.meetings import BOTH, Meeting, load_meeting
 from server.attendance.model import ReviewUpheld, SessionSettled, VerdictAmended
-from server.attendance.verdict import OUTCOME_WORDS
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.facts import decode
@@ -103,8 +102,8 @@ async def tell_amended(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     amended = decode(VerdictAmended, fact.data)
     meeting = await load_meeting(conn, ctx, amended.session_id)
     values = {
-        "before_words": OUTCOME_WORDS[amended.before],
-        "outcome_words": OUTCOME_WORDS[amended.outcome],
+        "before": amended.before.value,
+        "outcome": amended.outcome.value,
         "amended_reason": amended.reason,
         "earning": amended.earning,
         "fee": amended.fee,

@@ -14,7 +14,7 @@ from server.base.facts import decode
 from server.base.store import StoredFact
 from server.booking.model import Status
 from server.confirmations import actions as confirmations
-from server.confirmations.model import Answer, ConfirmationAnswered, ConfirmationMissing
+from server.confirmations.model import ConfirmationAnswered, ConfirmationMissing
 from server.confirmations.tickets import Purpose, Ticket, Verb, link, write
 from server.integrations.channel import Button
 from server.notifications import actions as notifications
@@ -31,11 +31,6 @@ TITLES: Final[Mapping[Verb, str]] = {
     Verb.KEEP: "Keep it",
 }
 QUESTION: Final = (Verb.YES, Verb.NO, Verb.MOVE)
-SPOKEN: Final[Mapping[Answer, str]] = {
-    Answer.YES: "yes",
-    Answer.NO: "no, cannot come",
-    Answer.MOVE: "asks for another time",
-}
 
 
 def buttons_for(
@@ -79,12 +74,10 @@ async def tell_unanswered(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     """Operators hear once per session that somebody has not said whether they come."""
     missing = decode(ConfirmationMissing, fact.data)
     meeting = await load_meeting(conn, ctx, missing.session_id)
-    silent = [
-        f"{person.name} ({role})" for role, person in meeting.people.items() if person.id in missing.users
-    ]
+    silent = [who for who in _named(meeting) if who["id"] in missing.users]
     await _tell_ops(
         conn, ctx, meeting, Kind.CONFIRMATION_MISSING, f"{missing.session_id}:{missing.revision}",
-        {"silent": " and ".join(silent)},
+        {"silent": silent},
     )  # fmt: skip
 
 
@@ -94,15 +87,18 @@ async def tell_late_answer(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     if not said.late:
         return
     meeting = await load_meeting(conn, ctx, said.session_id)
-    who = next(
-        f"{person.name} ({role})" for role, person in meeting.people.items() if person.id == said.user_id
-    )
+    [who] = [it for it in _named(meeting) if it["id"] == said.user_id]
     values = {
         "who": who,
-        "answer": SPOKEN[said.answer],
-        "previous": SPOKEN[said.previous] if said.previous else "",
+        "answer": said.answer.value,
+        "previous": said.previous.value if said.previous else "",
     }
     await _tell_ops(conn, ctx, meeting, Kind.CONFIRMATION_AMENDED, f"fact:{fact.id}", values)
+
+
+def _named(meeting: Meeting) -> list[dict[str, Any]]:
+    """Both, as a text names them."""
+    return [{"id": it.id, "name": it.name, "role": role} for role, it in meeting.people.items()]
 
 
 async def _tell_ops(

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jobs import reminders, store
+from jobs import reminders
 from jobs.after import (
     follow_up,
     review_no_shows,
@@ -64,6 +64,7 @@ from server.notifications import actions as notifications
 from server.notifications.calendar import Method
 from server.notifications.model import Kind, ReplyReceived
 from server.payroll.model import PayslipIssued
+from server.people import store as people
 from server.people.model import Role
 from server.sessions import rooms
 from server.sessions.model import SessionCancelled, SessionMoved, SessionPublished
@@ -274,8 +275,7 @@ async def tell_journey(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     reported = decode(JourneyReported, fact.data)
     label = f"{reported.month:%Y-%m}"
     url = f"{ctx.settings.public_url}/admin/journey?month={label}"
-    for admin_id in await store.administrators(conn):
-        admin = await load_person(conn, admin_id)
+    for admin in await people.administrators(conn):
         values = {
             "name": admin.name, "label": label, "mentees": reported.mentees, "booked": reported.booked,
             "held": reported.held, "missed": reported.missed, "url": url,

@@ -203,7 +203,7 @@ async def _pass_on(
     await notifications.tell_ops_in(
         conn, ctx, kind=Kind.REPLY_UNCLEAR, dedup_key=f"reply:{reply.id}", session_id=session_id, link=link,
         values={
-            "name": person.name, "address": reply.sender, "said": reply.body[:QUOTED],
+            "writer": person.name, "address": reply.sender, "said": reply.body[:QUOTED],
             "start": meeting.occasion.start if meeting else None,
             "end": meeting.occasion.end if meeting else None,
         },

@@ -236,12 +236,6 @@ async def session_story(conn: Conn, session_id: UUID) -> SessionStory | None:
     return SessionStory(**row) if row else None
 
 
-async def administrators(conn: Conn) -> list[UUID]:
-    """Those whose account is open."""
-    rows = await conn.fetch("SELECT id FROM users WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id")
-    return [row["id"] for row in rows]
-
-
 # ---------------------------------------------------------------- reminders
 
 

@@ -5,11 +5,10 @@ The numbers are `RULES`; docs/attendance.md explains them to people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
 from server.attendance.intervals import Interval, clip, intersection, total, union, without
 from server.sessions.model import JOIN_CLOSES, JOIN_OPENS, Outcome
@@ -162,15 +161,6 @@ def finding(present: Sequence[Interval], media_seconds: float, waiting: Sequence
         silent = media_seconds < min(RULES.silent, total(present) / 2).total_seconds()
         return Finding.WITHOUT_MEDIA if silent else Finding.PRESENT
     return Finding.WAITING_ONLY if waiting else Finding.ABSENT
-
-
-OUTCOME_WORDS: Final[Mapping[Outcome, str]] = {
-    Outcome.COMPLETED: "you met",
-    Outcome.MENTOR_NO_SHOW: "the mentor did not come",
-    Outcome.MENTEE_NO_SHOW: "the mentee did not come",
-    Outcome.BOTH_ABSENT: "nobody came",
-    Outcome.CANCELLED: "it did not take place, and counts against nobody",
-}
 
 
 def why(outcome: Outcome, mentor: Finding, mentee: Finding, outages: Sequence[Interval]) -> str:

@@ -15,13 +15,13 @@ from server.contact import model, store
 from server.contact.model import Change, Line, Number
 from server.contact.store import Address
 from server.integrations.channel import Dials, Traits
-from server.integrations.channels import REGISTRY, Registry, in_use
+from server.integrations.channels import REGISTRY, Registry, in_use, team_channels
 from server.notifications.actions import reach_in
 from server.notifications.kinds import KINDS
 from server.notifications.model import EMAIL, Kind
 from server.notifications.preferences import read_unsubscribe
 from server.notifications.reach import Quiet, Reach, fixed, wanted
-from server.notifications.texts import TONGUES
+from server.notifications.tongues import TONGUES
 from server.people import actions as people
 from server.people.model import User
 
@@ -91,7 +91,7 @@ async def _overview_in(conn: Conn, ctx: Context, user: User) -> Overview:
             )
             for name, traits in channels
         ),
-        lines=model.matrix(user.role, channels, reach.choices or {}),
+        lines=model.matrix(user.role, channels, reach.choices or {}, team=bool(team_channels(ctx.settings))),
         numbers=tuple(await store.numbers(conn, user.id)),
     )
 

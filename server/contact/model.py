@@ -166,9 +166,13 @@ class Line:
 
 
 def matrix(
-    role: Role, channels: Sequence[tuple[str, Traits]], choices: Mapping[tuple[str, str], bool]
+    role: Role,
+    channels: Sequence[tuple[str, Traits]],
+    choices: Mapping[tuple[str, str], bool],
+    team: bool = False,
 ) -> tuple[Line, ...]:
-    """What a person of this role is told, and where, in the order of the kinds."""
+    """What a person of this role is told, and where, in the order of the kinds. With a ``team`` that has a channel of
+    its own, nobody is told by name what is for whoever runs the place."""
     return tuple(
         Line(
             kind,
@@ -180,7 +184,7 @@ def matrix(
             ),
         )
         for kind, about in KINDS.items()
-        if role.value in about.roles
+        if role.value in about.roles and not (team and about.team)
     )  # fmt: skip
 
 

@@ -45,6 +45,12 @@ def make_channels(settings: Settings, registry: Registry = REGISTRY) -> Channels
     return Channels({name: Provider(it) for name, it in made.items() if it is not None}, inbox=settings.demo)
 
 
+def team_channels(settings: Settings, registry: Registry = REGISTRY) -> list[str]:
+    """Those in use where nobody in particular is told, but whoever runs the place."""
+    open_to_us = in_use(settings, registry)
+    return [name for name, it in registry.items() if it.TRAITS.dials is Dials.TEAM and name in open_to_us]
+
+
 def in_use(settings: Settings, registry: Registry = REGISTRY) -> frozenset[str]:
     """The channels that messages are written for. Mail always: where it is not configured yet, it waits until it is."""
     return frozenset(

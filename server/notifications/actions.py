@@ -17,7 +17,7 @@ from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import FieldError, Invalid
 from server.base.log import logger
 from server.integrations.channel import Button, Dials, Message, NotSent, Refused, Unavailable, Unreachable
-from server.integrations.channels import REGISTRY, Channels, Registry, in_use
+from server.integrations.channels import REGISTRY, Channels, Registry, in_use, team_channels
 from server.integrations.provider import Provider
 from server.notifications import preferences, replies, store
 from server.notifications.calendar import Method, invitation
@@ -36,7 +36,8 @@ from server.notifications.model import (
 from server.notifications.reach import LANGUAGE, Destination, Quiet, Reach, ways
 from server.notifications.receipts import apply_in
 from server.notifications.texts import Text, render
-from server.people.model import User
+from server.people import store as people
+from server.people.model import Role, User
 
 log = logger(__name__)
 
@@ -170,13 +171,16 @@ async def tell_ops_in(
     link: str,
     registry: Registry = REGISTRY,
 ) -> bool:
-    """Tell the people who run the place, in their team's channel, times in the business zone; False when they were
-    told before, or have no such channel."""
-    open_to_us = in_use(ctx.settings, registry)
+    """Tell the people who run the place: in their team's channel, times in the business zone, or, without one, each
+    administrator as each chooses. False when they were told before, or there is nobody."""
+    teams = {name: registry[name] for name in team_channels(ctx.settings, registry)}
     told = False
-    for name, module in registry.items():
-        if name not in open_to_us or module.TRAITS.dials is not Dials.TEAM:
-            continue
+    for admin in () if teams else await people.administrators(conn):
+        told |= await notify_in(
+            conn, ctx, kind=kind, recipient=admin, role=Role.ADMIN.value, dedup_key=dedup_key, link=link,
+            values={**values, "name": admin.name}, session_id=session_id, registry=registry,
+        )  # fmt: skip
+    for name, module in teams.items():
         text = render(
             kind, "ops", ctx.settings.timezone, values, channel=name, form=module.TRAITS.form, link=link
         )

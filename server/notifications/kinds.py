@@ -21,13 +21,16 @@ class About:
     """``essential``: its mail cannot be switched off, for it is about money, access or an agreed time. ``pressing``:
     it is worth a buzz, so it goes to the telephones of those who gave one, unless they say otherwise. ``own``: about
     one's own bookings, so that its mail goes to an address that was not verified yet, as essential ones do; any other
-    waits for that. Without ``roles`` there is nothing to choose: it goes to the one address that it is about."""
+    waits for that. ``team``: it is for whoever runs the place, so it goes to the team's channel where there is one, and
+    else to each administrator. Without ``roles`` there is nothing to choose: it goes to the one address that it is
+    about."""
 
     title: str
     roles: frozenset[str]
     essential: bool = False
     pressing: bool = False
     own: bool = False
+    team: bool = False
 
 
 KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
@@ -62,8 +65,8 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.VERIFY_NUMBER: About("Is this your number?", _NOBODY, essential=True),
         Kind.TEST: About("A test by an administrator", _NOBODY, essential=True),
         Kind.REPLY: About("An answer to what you wrote", _NOBODY),
-        Kind.REPLY_UNCLEAR: About("Somebody wrote what we do not understand", _NOBODY),
-        Kind.CONFIRMATION_MISSING: About("Somebody has not said whether they come", _NOBODY),
-        Kind.CONFIRMATION_AMENDED: About("A late answer to whether they come", _NOBODY),
+        Kind.REPLY_UNCLEAR: About("Somebody wrote what we do not understand", _ADMIN, team=True),
+        Kind.CONFIRMATION_MISSING: About("Somebody has not said whether they come", _ADMIN, team=True),
+        Kind.CONFIRMATION_AMENDED: About("A late answer to whether they come", _ADMIN, team=True),
     }
 )

@@ -21,7 +21,8 @@ from server.notifications.kinds import KINDS
 from server.notifications.model import Attendee, Kind
 from server.notifications.preferences import signed_off
 from server.notifications.reach import LANGUAGE
-from server.notifications.texts import TEMPLATES, TONGUES, Text, candidates
+from server.notifications.texts import TEMPLATES, Text, candidates
+from server.notifications.tongues import TONGUES
 from server.settings import Settings
 
 OPS: Final = "ops"
@@ -217,8 +218,9 @@ def samples(settings: Settings, now: datetime, role: str) -> dict[str, Any]:
         "said": "yes",
         "other": "Jonas Weber" if role == "mentor" else "Asha Ramanathan",
         "late": False,
-        "silent": "Jonas Weber (mentee)",
-        "who": "Jonas Weber (mentee)",
+        "silent": [{"name": "Jonas Weber", "role": "mentee"}],
+        "who": {"name": "Jonas Weber", "role": "mentee"},
+        "writer": "Jonas Weber",
         "answer": "yes",
         "previous": "",
         "address": "+491512345678",
@@ -226,8 +228,8 @@ def samples(settings: Settings, now: datetime, role: str) -> dict[str, Any]:
         "booked": 40,
         "held": 36,
         "missed": 2,
-        "before_words": "the mentee did not come",
-        "outcome_words": "you met",
+        "before": "mentee_no_show",
+        "outcome": "completed",
         "amended_reason": "He was at the door, and our page let nobody in.",
         "review_note": "Both of you were seen for an hour.",
     }

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
@@ -16,45 +15,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from server.integrations.channel import Form
 from server.notifications.model import EMAIL
 from server.notifications.reach import LANGUAGE
+from server.notifications.tongues import tongue_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-
-@dataclass(frozen=True, slots=True)
-class Tongue:
-    """How a language calls itself and tells a day and a span of time (`str.format` fields)."""
-
-    name: str
-    weekdays: tuple[str, ...]  # Monday first
-    months: tuple[str, ...]
-    day: str
-    span: str
-
-
-TONGUES: Final[Mapping[str, Tongue]] = MappingProxyType(
-    {
-        "en": Tongue(
-            "English",
-            ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-            (
-                "January", "February", "March", "April", "May", "June",
-                "July", "August", "September", "October", "November", "December",
-            ),
-            "{weekday}, {day} {month} {year}",
-            "{day}, {start} to {end} ({zone})",
-        ),
-        "de": Tongue(
-            "Deutsch",
-            ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"),
-            (
-                "Januar", "Februar", "März", "April", "Mai", "Juni",
-                "Juli", "August", "September", "Oktober", "November", "Dezember",
-            ),
-            "{weekday}, {day}. {month} {year}",
-            "{day}, {start} bis {end} Uhr ({zone})",
-        ),
-    }
-)  # fmt: skip
 
 # Plain text: nothing to escape, and a missing value is a fault of ours that must not reach a reader.
 _env = Environment(
@@ -72,11 +36,6 @@ _env = Environment(
 class Text:
     subject: str
     body: str
-
-
-def tongue_of(language: str) -> Tongue:
-    """English for a language we have no words of."""
-    return TONGUES.get(language, TONGUES[LANGUAGE])
 
 
 def day_of(instant: datetime, zone: ZoneInfo, language: str = LANGUAGE) -> str:
@@ -122,17 +81,17 @@ def candidates(template: str, role: str, channel: str, form: Form, language: str
 
 
 def language_of(file: str) -> str:
-    """The language a file is written in: its folder. Days are told in it, whatever its reader asked for."""
+    """The language a file is written in: its folder. Days and words are told in it, whatever its reader asked for."""
     folder, _, name = file.rpartition("/")
     return folder if name and folder else LANGUAGE
 
 
 def _told(say: Callable[..., str]) -> Callable[..., str]:
-    """``say``, or the name of an instant that a preview has not got."""
+    """``say``, or the name of a value that a preview has not got."""
 
-    def told(*instants: Any) -> str:
-        missing = [str(it) for it in instants if isinstance(it, Undefined)]
-        return " ".join(missing) or say(*instants)
+    def told(*values: Any) -> str:
+        missing = [str(it) for it in values if isinstance(it, Undefined)]
+        return " ".join(missing) or say(*values)
 
     return told
 
@@ -151,7 +110,8 @@ def render(
 ) -> Text:
     """Fill the best of `candidates`; its first line is ``Subject: ...``, then an empty line, then the body.
 
-    In the file, ``span(start, end)``, ``day(x)``, ``clock(x)`` and ``zone(x)`` tell instants in the reader's zone.
+    In the file, ``span(start, end)``, ``day(x)``, ``clock(x)`` and ``zone(x)`` tell instants in the reader's zone,
+    ``answer_of(x)`` and ``outcome_of(x)`` tell answers and outcomes in words of the file's language.
     Where a short form has no file of its own, it is the mail's subject, which says what has happened, and the ``link``.
 
     ``missing`` says what becomes of a value that is not there: a preview shows its name.
@@ -162,6 +122,7 @@ def render(
     env = _env if missing is StrictUndefined else _env.overlay(undefined=missing)
     file = env.select_template(candidates(template, role, channel, form, language))
     told = language_of(file.name or "")
+    tongue = tongue_of(told)
     filled = file.render(
         **values,
         link=link,
@@ -169,6 +130,8 @@ def render(
         day=_told(partial(day_of, zone=zone, language=told)),
         clock=_told(partial(clock_of, zone=zone)),
         zone=_told(partial(zone_name, zone=zone)),
+        answer_of=_told(tongue.answers.__getitem__),
+        outcome_of=_told(tongue.outcomes.__getitem__),
     )
     head, _, body = filled.partition("\n")
     if not head.startswith("Subject: "):

@@ -43,6 +43,14 @@ async def user(conn: Conn, user_id: UUID) -> User | None:
     return _user(row) if row else None
 
 
+async def administrators(conn: Conn) -> list[User]:
+    """Those whose account is open."""
+    rows = await conn.fetch(
+        f"SELECT {_USER} FROM users WHERE role = 'admin' AND disabled_at IS NULL ORDER BY id"
+    )
+    return [_user(row) for row in rows]
+
+
 async def verify_address(conn: Conn, user_id: UUID, now: datetime) -> None:
     """The mail address is this person's, as of now unless it was known before."""
     await conn.execute(

@@ -26,7 +26,8 @@ from server.integrations.channels import REGISTRY
 from server.integrations.posting import retry_after
 from server.integrations.sms import signature_of
 from server.notifications.model import Kind
-from server.notifications.texts import TONGUES, render
+from server.notifications.texts import render
+from server.notifications.tongues import TONGUES
 from server.settings import SettingsError, load_settings
 from tests.support.providers import SID, TOKEN, FakeProviders, Say, running_providers
 

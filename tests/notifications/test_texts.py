@@ -17,13 +17,15 @@ from icalendar import Calendar
 
 from jobs.reminders import TEMPLATES as TIERS
 from server.attendance.ladder import STEPS
+from server.confirmations.model import Answer
 from server.integrations.channel import Form, Message
 from server.integrations.channels import REGISTRY
 from server.integrations.mail import calendar_method, compose
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import FIRST_DELAY, LONGEST_DELAY, Attendee, Kind, Occasion, backoff
 from server.notifications.reach import LANGUAGE
-from server.notifications.texts import TEMPLATES, TONGUES, candidates, render, span_of
+from server.notifications.texts import TEMPLATES, candidates, render, span_of
+from server.notifications.tongues import TONGUES, Tongue
 from server.sessions.model import Outcome
 
 SESSION = UUID("0192f0c1-7c3a-7000-8000-000000000001")
@@ -80,8 +82,9 @@ VALUES: dict[str, Any] = {
     "account": "asha@example.org",
     "service": "Google",
     "confirm": {name: f"https://v.example/confirm/{name}" for name in ("yes", "no", "move")},
-    "silent": "Asha Rao (mentor)",
-    "who": "Asha Rao (mentor)",
+    "silent": [{"name": "Asha Rao", "role": "mentor"}, {"name": "Jonas Weber", "role": "mentee"}],
+    "who": {"name": "Asha Rao", "role": "mentor"},
+    "writer": "Asha Rao",
     "answer": "yes",
     "previous": "",
     "said": "yes",
@@ -93,8 +96,8 @@ VALUES: dict[str, Any] = {
     "move_link": "https://v.example/links/move",
     "address": "+15550123456",
     "waiting": True,
-    "before_words": "nobody came",
-    "outcome_words": "you met",
+    "before": "both_absent",
+    "outcome": "completed",
     "amended_reason": "A broken camera",
     "review_note": "The room was empty",
     "role": "mentor",
@@ -141,9 +144,9 @@ def names() -> list[tuple[str, str]]:
         Kind.ADDRESS_CHANGED: ["person"],
         Kind.VERIFY_NUMBER: ["person"],
         Kind.TEST: ["ops"],
-        Kind.REPLY_UNCLEAR: ["ops"],
-        Kind.CONFIRMATION_MISSING: ["ops"],
-        Kind.CONFIRMATION_AMENDED: ["ops"],
+        Kind.REPLY_UNCLEAR: ["ops", "admin"],
+        Kind.CONFIRMATION_MISSING: ["ops", "admin"],
+        Kind.CONFIRMATION_AMENDED: ["ops", "admin"],
     }
     plain = [
         (k.value, role)
@@ -247,6 +250,11 @@ def test_every_answer_to_a_reply_is_one_line_that_fits_a_message(said: str) -> N
 def test_times_are_the_readers(zone: str, told: str) -> None:
     assert span_of(START, ZoneInfo(zone), END) == told
     assert told in render("reminder_30_minutes", "mentee", ZoneInfo(zone), VALUES).body
+
+
+@pytest.mark.parametrize("tongue", TONGUES.values(), ids=list(TONGUES))
+def test_every_language_has_words_for_every_answer_and_outcome(tongue: Tongue) -> None:
+    assert set(tongue.answers) == set(Answer) and set(tongue.outcomes) == set(Outcome)
 
 
 def test_german_readers_get_german_days_and_an_english_text_english_ones() -> None:

@@ -11,7 +11,7 @@ from aiohttp import web as http
 from server.base.errors import NotFound, Refusal
 from server.contact import address, choices, numbers
 from server.contact.model import Change, Choice
-from server.notifications.texts import TONGUES
+from server.notifications.tongues import TONGUES
 from server.people import actions as people
 from server.people.model import Role
 from web.access import Public, SignedIn

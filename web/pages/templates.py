@@ -6,7 +6,7 @@ from aiohttp import web as http
 
 from server.notifications.preview import catalogue, preview
 from server.notifications.reach import LANGUAGE
-from server.notifications.texts import TONGUES
+from server.notifications.tongues import TONGUES
 from server.people.model import Role
 from web.access import RoleIs
 from web.api.templates import zone_of

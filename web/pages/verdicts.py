@@ -9,9 +9,11 @@ from aiohttp import web as http
 
 from server.attendance import amending, outages
 from server.attendance.intervals import total
-from server.attendance.verdict import OUTCOME_WORDS, expected, together
+from server.attendance.verdict import expected, together
 from server.base.errors import NotFound
 from server.booking import actions as booking
+from server.notifications.reach import LANGUAGE
+from server.notifications.tongues import tongue_of
 from server.people.model import Role
 from server.sessions import actions as sessions
 from web.access import RoleIs
@@ -57,8 +59,8 @@ async def one(request: http.Request) -> http.StreamResponse:
         steps=await amending.of_session(ctx, who, session_id),
         reviews=await amending.reviews_of(ctx, session_id),
         outcomes=[
-            (outcome.value, words.replace("you", "they").capitalize())
-            for outcome, words in OUTCOME_WORDS.items()
+            (outcome, words.replace("you", "they").capitalize())
+            for outcome, words in tongue_of(LANGUAGE).outcomes.items()
         ],
         planned=(known.end - known.start).total_seconds(),
         expected=total(expected(known.start, known.end, known.away)).total_seconds(),

@@ -9,7 +9,7 @@ from pydantic import Field
 from server.contact.choices import Needs, Overview
 from server.contact.model import MAX_TRIES, Change, Choice, Line, Number
 from server.contact.store import Address
-from server.notifications.texts import TONGUES
+from server.notifications.tongues import TONGUES
 from web.schemas.base import In, Instant, Out, Text
 
 

@@ -20,25 +20,26 @@ from server.integrations.channel import Button
 from server.notifications import actions as notifications
 from server.notifications import replies
 from server.notifications.model import Kind
+from server.notifications.reach import LANGUAGE
+from server.notifications.tongues import tongue_of
 from server.settings import Settings
 
-TITLES: Final[Mapping[Verb, str]] = {
-    Verb.YES: "Yes, I am coming",
-    Verb.NO: "No",
-    Verb.MOVE: "Another time",
-    Verb.CANCEL: "Cancel",
-    Verb.CANCEL_NOW: "Yes, cancel it",
-    Verb.KEEP: "Keep it",
-}
 QUESTION: Final = (Verb.YES, Verb.NO, Verb.MOVE)
 
 
 def buttons_for(
-    settings: Settings, session_id: UUID, user_id: UUID, revision: int, verbs: Sequence[Verb]
+    settings: Settings,
+    session_id: UUID,
+    user_id: UUID,
+    revision: int,
+    verbs: Sequence[Verb],
+    language: str = LANGUAGE,
 ) -> tuple[Button, ...]:
-    """Their payloads come back from a telephone, so they are signed, for one person and one time of one session."""
+    """Their payloads come back from a telephone, so they are signed, for one person and one time of one session. Their
+    titles show under an answer; those under a reminder are in the template that Meta has approved."""
+    titles = tongue_of(language).buttons
     return tuple(
-        Button(TITLES[verb], write(settings, Purpose.BUTTON, Ticket(session_id, user_id, revision, verb)))
+        Button(titles[verb], write(settings, Purpose.BUTTON, Ticket(session_id, user_id, revision, verb)))
         for verb in verbs
     )
 

@@ -17,7 +17,6 @@ from server.base.facts import decode
 from server.base.store import StoredFact
 from server.booking.model import Status
 from server.confirmations import actions as confirmations
-from server.confirmations.actions import Answered
 from server.confirmations.model import Answer
 from server.confirmations.store import Ahead
 from server.confirmations.tickets import Purpose, Ticket, Verb, read, write
@@ -133,10 +132,8 @@ async def _act(conn: Conn, ctx: Context, reply: Reply, meant: Meant) -> None:
         async with conn.transaction():
             said, verbs, extra = await _do(conn, ctx, reply, meant, meeting)
     except Refusal as refusal:
-        said, verbs, extra = "refused", (), {"detail": refusal.detail}
-    now_revision = meeting.occasion.revision
-    buttons = buttons_for(ctx.settings, meant.session_id, meant.user_id, now_revision, verbs)
-    await _say(conn, ctx, reply, person, meeting, said, buttons, **extra)
+        said, verbs, extra = "refused", (), {"detail": refusal.detail, "refusal": refusal.code}
+    await _say(conn, ctx, reply, person, meeting, said, verbs=verbs, **extra)
     await store.settle_reply(conn, reply.id, said, meant.session_id)
 
 
@@ -153,7 +150,7 @@ async def _do(
                 revision=meant.revision, said_at=reply.said_at,
             )  # fmt: skip
             if done.overtaken:
-                return "overtaken", (), {"standing": _standing(done)}
+                return "overtaken", (), {"standing": (done.previous or done.answer).value}
             verbs = (Verb.CANCEL, Verb.MOVE) if meant.verb is Verb.NO else ()
             return meant.verb.value, verbs, {"fee": fee, "late": done.late and done.changed}
         case Verb.CANCEL | Verb.CANCEL_NOW | Verb.KEEP:
@@ -165,10 +162,6 @@ async def _do(
             await sessions.cancel_in(conn, ctx, meant.user_id, booking.id, REASON)
             return "cancelled", (), {"fee": fee}
     raise AssertionError("every verb has its case")
-
-
-def _standing(done: Answered) -> str:
-    return {Answer.YES: "yes", Answer.NO: "no", Answer.MOVE: "another time"}[done.previous or done.answer]
 
 
 async def _still_open(conn: Conn, ctx: Context, meant: Meant, meeting: Meeting) -> None:
@@ -214,20 +207,25 @@ async def _pass_on(
 
 async def _say(
     conn: Conn, ctx: Context, reply: Reply, person: User, meeting: Meeting | None, said: str,
-    buttons: Sequence[Button] = (), **extra: Any,
+    buttons: Sequence[Button] = (), verbs: Sequence[Verb] = (), **extra: Any,
 ) -> None:  # fmt: skip
-    """Answer the reply where it came from."""
+    """Answer the reply where it came from, in the reader's language; ``verbs`` are buttons about the meeting."""
+    reach = await notifications.reach_in(conn, person)
+    if meeting is not None and verbs:
+        it = meeting.occasion
+        buttons = buttons_for(ctx.settings, it.session_id, person.id, it.revision, verbs, reach.language)
     mentor = meeting is not None and meeting.people["mentor"].id == person.id
     other = meeting.people["mentee" if mentor else "mentor"].name if meeting else ""
     can = links_for(ctx.settings, meeting.booking, person.id, ctx.clock.now()) if meeting else {}
     session_page = meeting is not None and meeting.status is Status.APPROVED
     link = meeting.occasion.url if meeting and session_page else f"{ctx.settings.public_url}/bookings"
     await replies.answer_in(
-        conn, ctx, reply, recipient=person, reach=await notifications.reach_in(conn, person),
+        conn, ctx, reply, recipient=person, reach=reach,
         role="mentor" if person.role == "mentor" else "mentee", link=link,
         session_id=meeting.occasion.session_id if meeting else None, buttons=buttons,
         values={
-            "said": said, "other": other, "late": False, "fee": 0, "standing": "", "detail": "", "named": [],
+            "said": said, "other": other, "late": False, "fee": 0, "standing": "", "refusal": "", "detail": "",
+            "named": [],
             "start": meeting.occasion.start if meeting else None,
             "end": meeting.occasion.end if meeting else None,
             "move_link": can.get("move", link), **extra,

@@ -13,6 +13,7 @@ from server.base.errors import Conflict, FieldError
 from server.people.model import text_faults
 
 MAX_WORDS: Final = 1000  # characters of an appeal, or of a reason
+CORRECTED: Final = "What was counted has been corrected."  # why a restriction ends that nobody has lifted
 
 
 class StepKind(StrEnum):
@@ -118,7 +119,7 @@ def judge(
     counted = counting(misses, steps)
     known = {miss.session_id for miss in counted}
     found = [
-        Next(StepKind.LIFTED, held.session_id, about=held.id, words="What was counted has been corrected.")
+        Next(StepKind.LIFTED, held.session_id, about=held.id, words=CORRECTED)
         for held in in_force(steps, now)
         if len(known & set(held.sessions)) < min(r.number for r in rules if r.step is StepKind.RESTRICTED)
     ]

@@ -111,7 +111,8 @@ def render(
     """Fill the best of `candidates`; its first line is ``Subject: ...``, then an empty line, then the body.
 
     In the file, ``span(start, end)``, ``day(x)``, ``clock(x)`` and ``zone(x)`` tell instants in the reader's zone,
-    ``answer_of(x)`` and ``outcome_of(x)`` tell answers and outcomes in words of the file's language.
+    ``answer_of(x)`` and ``outcome_of(x)`` tell answers and outcomes in words of the file's language, and
+    ``ours(x)`` is a person's text as it is, and our own in that language.
     Where a short form has no file of its own, it is the mail's subject, which says what has happened, and the ``link``.
 
     ``missing`` says what becomes of a value that is not there: a preview shows its name.
@@ -132,6 +133,7 @@ def render(
         zone=_told(partial(zone_name, zone=zone)),
         answer_of=_told(tongue.answers.__getitem__),
         outcome_of=_told(tongue.outcomes.__getitem__),
+        ours=_told(lambda text: tongue.ours.get(text, text)),
     )
     head, _, body = filled.partition("\n")
     if not head.startswith("Subject: "):

@@ -13,7 +13,7 @@ from server.notifications.reach import LANGUAGE
 @dataclass(frozen=True, slots=True)
 class Tongue:
     """How a language calls itself and tells a day and a span of time (`str.format` fields), what somebody has answered
-    when asked whether he comes, and what became of a session."""
+    when asked whether they come, what the buttons under such a question say, and what became of a session."""
 
     name: str
     weekdays: tuple[str, ...]  # Monday first
@@ -21,7 +21,9 @@ class Tongue:
     day: str
     span: str
     answers: Mapping[str, str]  # by server.confirmations.model.Answer
+    buttons: Mapping[str, str]  # by server.confirmations.tickets.Verb; WhatsApp takes 20 characters
     outcomes: Mapping[str, str]  # by server.sessions.model.Outcome
+    ours: Mapping[str, str]  # by the English sentence, where we wrote what else a person writes
 
 
 TONGUES: Final[Mapping[str, Tongue]] = MappingProxyType(
@@ -37,12 +39,21 @@ TONGUES: Final[Mapping[str, Tongue]] = MappingProxyType(
             "{day}, {start} to {end} ({zone})",
             {"yes": "yes", "no": "no, cannot come", "move": "asks for another time"},
             {
+                "yes": "Yes, I am coming",
+                "no": "No",
+                "move": "Another time",
+                "cancel": "Cancel",
+                "cancel_now": "Yes, cancel it",
+                "keep": "Keep it",
+            },
+            {
                 "completed": "you met",
                 "mentor_no_show": "the mentor did not come",
                 "mentee_no_show": "the mentee did not come",
                 "both_absent": "nobody came",
                 "cancelled": "it did not take place, and counts against nobody",
             },
+            {},
         ),
         "de": Tongue(
             "Deutsch",
@@ -55,11 +66,24 @@ TONGUES: Final[Mapping[str, Tongue]] = MappingProxyType(
             "{day}, {start} bis {end} Uhr ({zone})",
             {"yes": "ja", "no": "nein, kann nicht kommen", "move": "bittet um eine andere Zeit"},
             {
+                "yes": "Ja, ich komme",
+                "no": "Nein",
+                "move": "Andere Zeit",
+                "cancel": "Absagen",
+                "cancel_now": "Ja, absagen",
+                "keep": "Nicht absagen",
+            },
+            {
                 "completed": "Sie haben sich getroffen",
                 "mentor_no_show": "der Mentor ist nicht gekommen",
                 "mentee_no_show": "der Mentee ist nicht gekommen",
                 "both_absent": "niemand ist gekommen",
                 "cancelled": "es hat nicht stattgefunden und zählt gegen niemanden",
+            },
+            {
+                "Cancelled by an answer to our question whether they come.": "Abgesagt als Antwort auf unsere Frage,"
+                " ob es dabei bleibt.",
+                "What was counted has been corrected.": "Was gezählt wurde, ist berichtigt.",
             },
         ),
     }

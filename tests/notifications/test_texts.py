@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -16,11 +18,15 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from jobs.reminders import TEMPLATES as TIERS
+from jobs.replies import REASON
 from server.attendance.ladder import STEPS
+from server.conduct.model import CORRECTED
 from server.confirmations.model import Answer
+from server.confirmations.tickets import Verb
 from server.integrations.channel import Form, Message
 from server.integrations.channels import REGISTRY
 from server.integrations.mail import calendar_method, compose
+from server.integrations.whatsapp import MAX_TITLE
 from server.notifications.calendar import Method, invitation
 from server.notifications.model import FIRST_DELAY, LONGEST_DELAY, Attendee, Kind, Occasion, backoff
 from server.notifications.reach import LANGUAGE
@@ -92,6 +98,7 @@ VALUES: dict[str, Any] = {
     "late": False,
     "standing": "yes",
     "detail": "No.",
+    "refusal": "",
     "named": [{"name": "Asha Rao", "start": START, "end": END}],
     "move_link": "https://v.example/links/move",
     "address": "+15550123456",
@@ -255,6 +262,8 @@ def test_times_are_the_readers(zone: str, told: str) -> None:
 @pytest.mark.parametrize("tongue", TONGUES.values(), ids=list(TONGUES))
 def test_every_language_has_words_for_every_answer_and_outcome(tongue: Tongue) -> None:
     assert set(tongue.answers) == set(Answer) and set(tongue.outcomes) == set(Outcome)
+    assert set(tongue.buttons) == set(Verb) and all(len(it) <= MAX_TITLE for it in tongue.buttons.values())
+    assert len(set(tongue.buttons.values())) == len(Verb)
 
 
 def test_german_readers_get_german_days_and_an_english_text_english_ones() -> None:
@@ -268,11 +277,9 @@ def test_german_readers_get_german_days_and_an_english_text_english_ones() -> No
 @pytest.mark.parametrize("language", sorted(set(TONGUES) - {LANGUAGE}))
 @pytest.mark.parametrize("sparse", [False, True])
 def test_every_text_of_another_language_is_one_of_ours_and_can_be_filled(language: str, sparse: bool) -> None:
-    """What is not translated is told in English, file by file; this prints how much is."""
+    """For each text that a person can get, in each form: operators read English."""
     theirs = {path.name for path in (TEMPLATES / language).glob("*.txt")}
-    ours = {path.name for path in TEMPLATES.glob("*.txt")}
-    print(f"{language}: {len(theirs & ours)} of {len(ours)}; missing: {sorted(ours - theirs)}")
-    assert theirs and theirs <= ours
+    assert theirs == {path.name for path in TEMPLATES.glob("*.txt") if ".ops." not in path.name}
     nothing = {"topic": "", "note": "", "reason": "", "price_tokens": 0, "confirmed": False}
     nothing |= {"slots": [], "rebook_url": "", "testimonial_url": "", "paid": 0}
     values = VALUES | (nothing if sparse else {})
@@ -286,10 +293,62 @@ def test_every_text_of_another_language_is_one_of_ours_and_can_be_filled(languag
         )  # fmt: skip
         assert 2 < len(text.subject) < 120 and "{" not in text.subject + text.body, name
         assert "\n\n\n" not in text.body, name
-        greeted = text.body.startswith("Guten Tag Reader,\n\n")
-        assert greeted if form is Form.LONG else link in text.body and len(text.body) < 250, name
+        letter = form is Form.LONG and kind != Kind.REPLY
+        assert text.body.startswith("Guten Tag Reader,\n\n") is letter, name
+        assert letter or (link in text.body and len(text.body) < 250), name
         english = render(kind, role, ZoneInfo("Asia/Kolkata"), values, form=form, link=link)
         assert text.body != english.body, f"{name} says the same as the English one"
+
+
+@pytest.mark.parametrize("path", sorted((TEMPLATES / "de").glob("*.txt")), ids=lambda path: path.name)
+def test_no_english_word_is_in_a_german_text(path: Path) -> None:
+    told = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", " ", path.read_text(), flags=re.DOTALL)
+    english = r"\b(the|and|you|your|with|not|has|have|of|to|is|it|hello|session|sessions|yes|cancel|topic)\b"
+    assert re.findall(english, told.removeprefix("Subject: "), re.IGNORECASE) == []
+
+
+@pytest.mark.parametrize("role", ["mentor", "mentee"])
+def test_what_became_of_a_session_and_of_a_question_is_told_in_german(role: str) -> None:
+    english, german = TONGUES["en"], TONGUES["de"]
+    zone = ZoneInfo("Europe/Berlin")
+    for outcome in Outcome:
+        values = VALUES | {"before": outcome, "outcome": Outcome.COMPLETED}
+        mail = render("verdict_amended", role, zone, values, language="de").body
+        assert f"Vorher: {german.outcomes[outcome]}\n" in mail
+        assert not any(words in mail for words in english.outcomes.values())
+    for answer in Answer:
+        values = VALUES | {"answer": answer, "previous": Answer.MOVE, "standing": answer, "said": "overtaken"}
+        mail = render("confirmation_amended", "admin", zone, values, language="de").body
+        assert f"  {german.answers[answer]} (vorher: {german.answers[Answer.MOVE]})\n" in mail
+        said = render("reply", role, zone, values, channel="whatsapp", form=Form.SHORT, language="de").body
+        assert {"yes": "ja", "no": "nein", "move": "eine andere Zeit"}[answer] in said
+        assert not any(f": {it}" in mail + said for it in (*english.answers.values(), "another time"))
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "sentence"),
+    [("booking_cancelled", "reason", REASON), ("conduct_lifted", "words", CORRECTED)],
+)
+@pytest.mark.parametrize("role", ["mentor", "mentee"])
+def test_our_own_reasons_are_german_and_a_persons_are_as_written(
+    template: str, value: str, sentence: str, role: str
+) -> None:
+    for written, told in ((sentence, TONGUES["de"].ours[sentence]), ("I have the flu.", "I have the flu.")):
+        mail = render(template, role, ZoneInfo("UTC"), VALUES | {value: written}, language="de").body
+        assert told in mail and sentence not in mail
+
+
+@pytest.mark.parametrize("said", ["cancelled", "begun", "moved"])
+def test_a_refused_answer_is_refused_in_german(said: str) -> None:
+    values = VALUES | {
+        "said": "refused",
+        "refusal": f"session_{said}",
+        "detail": "This session was called off.",
+    }
+    text = render(
+        "reply", "mentee", ZoneInfo("UTC"), values, channel="whatsapp", form=Form.SHORT, language="de"
+    )
+    assert "This" not in text.body and "Gespräch" in text.body and "gerade nicht möglich" not in text.body
 
 
 def test_a_topic_cannot_forge_a_subject() -> None:

@@ -16,6 +16,8 @@ from jobs.reminders import remind
 from server.booking.model import Booking, Status
 from server.confirmations import actions as confirmations
 from server.confirmations.tickets import Verb
+from server.contact import choices
+from server.contact.model import Change
 from server.integrations.channels import make_channels
 from server.notifications.actions import deliver_due
 from server.people.model import User
@@ -311,3 +313,20 @@ async def test_our_answer_is_free_text_only_within_a_day(talk: Talk) -> None:
     asked, _ = await talk.sent("reminder", talk.scene.story.mentee)
     assert await talk.hears("yes", asked, said=-86_400) == {}
     assert await talk.says(talk.scene.story.mentee) == "yes"
+
+
+async def test_whoever_reads_german_is_answered_in_german(talk: Talk) -> None:
+    story = talk.scene.story
+    await choices.change(story.ctx, story.mentee.id, Change(language="de"))
+    asked, _ = await talk.sent("reminder", story.mentee)
+    answer = await talk.hears("leider nicht", asked)
+    assert words(answer).startswith(
+        "Notiert: Sie können Asha Rao um 11:00 Uhr nicht treffen. Möchten Sie absagen"
+    )
+    assert list(pressed(answer)) == ["Absagen", "Andere Zeit"]
+    really = await talk.hears("Absagen", payload=pressed(answer)["Absagen"])
+    assert words(really).startswith("Das Gespräch mit Asha Rao um 11:00 Uhr wirklich absagen?")
+    assert list(pressed(really)) == ["Ja, absagen", "Nicht absagen"]
+    assert words(await talk.hears("Ja", payload=pressed(really)["Ja, absagen"])).startswith("Abgesagt. ")
+    late = words(await talk.hears("ja", asked))
+    assert late.startswith("Dieses Gespräch ist abgesagt, es gibt also nichts mehr zu beantworten.")

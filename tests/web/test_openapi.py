@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from openapi_spec_validator import validate
 from server.people.model import Role
 from tests.web.conftest import World, hour, open_hours
 from web.access import needs_sign_in
+from web.api.reference import DESCRIPTION
 from web.routing import DECLARED
 
 
@@ -81,3 +83,11 @@ async def test_the_reference_lists_every_route_and_needs_no_script(world: World)
     assert "<script" not in page.text and " style=" not in page.text and "https://" not in page.text
     for address in re.findall(r'<link rel="stylesheet" href="([^"]+)"', page.text):
         assert (await world.nobody.get("/" + address)).status == 200
+
+
+async def test_it_is_written_for_the_first_who_asks_and_kept(world: World) -> None:
+    description = world.app[DESCRIPTION]
+    first, second = await asyncio.gather(description.description(), description.description())
+    assert first is second
+    assert (await world.nobody.get("//api/openapi.json")).text.encode() == first.openapi
+    assert (await world.nobody.get("//api/docs")).text == first.reference

@@ -20,11 +20,13 @@ from redis.exceptions import RedisError
 
 from server.base.clock import SystemClock
 from server.base.errors import Refusal
+from server.integrations.push import subject_of
 from server.migrations import pending
 from server.settings import SECRET_FILE, Settings, SettingsError, SmtpSecurity, load_settings
 from server.supervisor import media_host, port_fault
 from server.turn import ice_servers
 from server.turn.probe import probe
+from server.vapid import FILE
 
 _TIMEOUT = 5.0  # seconds per question; a service that takes longer is no use to a person waiting for a page
 _ALIVE_TIMEOUT = 2.0  # /healthz does nothing but answer
@@ -89,6 +91,7 @@ async def examine(environ: Mapping[str, str], now: datetime) -> list[Finding]:
         *(finding for part in parts for finding in part),
         *_tls(settings, now),
         *_messages(settings),
+        *_push(settings),
         *_calendars(settings),
     ]
 
@@ -278,32 +281,40 @@ def _calendars(settings: Settings) -> list[Finding]:
 def _messages(settings: Settings) -> list[Finding]:
     """Slack, SMS and WhatsApp: none can be asked without sending something, so only what they lead to is told."""
     it, findings = settings.providers, []
-    for subject, given, variables in (
-        ("slack", it.slack_webhook_url, "VISAVIS_SLACK_WEBHOOK_URL"),
-        ("sms", it.twilio, "VISAVIS_TWILIO_*"),
-        ("whatsapp", it.whatsapp, "VISAVIS_WHATSAPP_*"),
+    for subject, given, variables, without in (
+        ("slack", it.slack_webhook_url, "VISAVIS_SLACK_WEBHOOK_URL", "each administrator is told by name"),
+        ("sms", it.twilio, "VISAVIS_TWILIO_*", "nobody gets an SMS"),
+        ("whatsapp", it.whatsapp, "VISAVIS_WHATSAPP_*", "nobody is asked by WhatsApp"),
     ):
         if given is None:
-            findings.append(
-                Finding(
-                    Level.NOTE,
-                    subject,
-                    "none, and none needed: so far all messages are mails",
-                    f"set {variables}",
-                )
-            )
+            findings.append(Finding(Level.NOTE, subject, f"none: {without}", f"set {variables}"))
             continue
         callback = {"sms": "/webhooks/twilio", "whatsapp": "/webhooks/whatsapp"}.get(subject)
         if callback is None or settings.public_url.startswith("https:"):
             reports = f", reports to {settings.public_url}{callback}" if callback else ""
-            text = f"configured{reports}; so far all messages are mails"
-            findings.append(Finding(Level.OK, subject, text))
+            findings.append(Finding(Level.OK, subject, f"configured{reports}"))
         else:
             text = f"configured, but cannot report to {settings.public_url}{callback}"
             findings.append(
                 Finding(Level.WRONG, subject, text, "providers call HTTPS only: set VISAVIS_PUBLIC_URL")
             )
     return findings
+
+
+def _push(settings: Settings) -> list[Finding]:
+    """The key that push services know us by. None of them can be asked without a browser that subscribed."""
+    path, vapid = settings.data_dir / FILE, settings.vapid
+    if vapid is None:
+        remedy = "set VISAVIS_VAPID_PRIVATE_KEY"
+        return [Finding(Level.NOTE, "push", "none: browsers get no push messages", remedy)]
+    if settings.embedded_database and path.exists() and path.stat().st_mode & 0o077:
+        return [Finding(Level.WRONG, "push", f"{path} can be read by others", f"chmod 600 {path}")]
+    complaints = subject_of(settings)
+    text = f"the P-256 key {vapid.public_key[:12]}..., complaints to {complaints}"
+    if vapid.subject is None and complaints.endswith(".invalid"):  # RFC 8292 section 2.1: they write there
+        remedy = "set VISAVIS_VAPID_SUBJECT to an address that somebody reads"
+        return [Finding(Level.NOTE, "push", text, remedy)]
+    return [Finding(Level.OK, "push", text)]
 
 
 async def _turn(settings: Settings, now: datetime) -> list[Finding]:

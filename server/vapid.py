@@ -43,15 +43,23 @@ def read_vapid(reader: Reader, data_dir: Path, *, embedded: bool, make: bool) ->
     given = reader.text("VISAVIS_VAPID_PRIVATE_KEY")
     if given is None and not (embedded and make):
         return None
-    private_key = (given or kept_text(data_dir / FILE, make_key)).rstrip("=")
     try:
+        private_key = (given or kept_text(data_dir / FILE, make_key)).rstrip("=")
         return Vapid(private_key, public_key_of(private_key), subject)
+    except OSError as error:
+        reader.fault("VISAVIS_VAPID_PRIVATE_KEY", f"cannot be kept in {data_dir / FILE}: {error.strerror}")
     except ValueError:
+        kept = (
+            ""
+            if given
+            else f" in {data_dir / FILE} (without the file another is made; browsers subscribe anew)"
+        )
         reader.fault(
             "VISAVIS_VAPID_PRIVATE_KEY",
-            "is not a P-256 private key: 32 bytes in base64url, as `vapid` or `web-push generate-vapid-keys` make them",
+            f"is not a P-256 private key{kept}: 32 bytes in base64url, as `vapid` or `web-push generate-vapid-keys`"
+            " make them",
         )
-        return None
+    return None
 
 
 def make_key() -> str:

@@ -70,3 +70,11 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.CONFIRMATION_AMENDED: About("A late answer to whether they come", _ADMIN, team=True),
     }
 )
+
+# Texts of a kind that do not begin with its name, and their own titles.
+NAMED: Final[Mapping[str, tuple[Kind, str]]] = MappingProxyType(
+    {
+        "verdict_amended": (Kind.FOLLOW_UP, "The result of a session has changed"),
+        "review_upheld": (Kind.FOLLOW_UP, "The result of a session stands after a review"),
+    }
+)

@@ -17,7 +17,7 @@ from server.integrations.channel import Dials, Form
 from server.integrations.channels import REGISTRY, Registry
 from server.integrations.segments import Segments, segments
 from server.notifications import texts
-from server.notifications.kinds import KINDS
+from server.notifications.kinds import KINDS, NAMED
 from server.notifications.model import Attendee, Kind
 from server.notifications.preferences import signed_off
 from server.notifications.reach import LANGUAGE
@@ -40,7 +40,7 @@ class Entry:
     """One text: what it is about, for whom, and by channel and language the file that serves it."""
 
     template: str
-    kind: Kind | None  # None where a kind has texts under names of their own
+    kind: Kind
     title: str
     role: str
     files: Mapping[tuple[str, str], str]  # (channel, language) -> file
@@ -68,10 +68,13 @@ class Preview:
     segments: Segments | None
 
 
-def kind_of(template: str) -> Kind | None:
-    """The kind a template is of: the longest that its name begins with (``reminder_4_hours`` is a ``reminder``)."""
+def kind_of(template: str) -> Kind:
+    """The kind a template is of: by `NAMED`, else the longest that its name begins with (``reminder_4_hours`` is a
+    ``reminder``). Raises ``ValueError`` for one of no kind."""
+    if template in NAMED:
+        return NAMED[template][0]
     fits = [kind for kind in Kind if template == kind or template.startswith(f"{kind}_")]
-    return max(fits, key=len, default=None)
+    return max(fits, key=len)
 
 
 @cache
@@ -85,14 +88,12 @@ def catalogue(registry: Registry = REGISTRY) -> list[Entry]:
     """Every text there is, in the order of the kinds."""
     order = list(KINDS)
     found = [_entry(template, role, registry) for template, role in sorted(_names())]
-    return sorted(
-        found, key=lambda it: (order.index(it.kind) if it.kind else len(order), it.template, it.role)
-    )
+    return sorted(found, key=lambda it: (order.index(it.kind), it.template in NAMED, it.template, it.role))
 
 
 def _entry(template: str, role: str, registry: Registry) -> Entry:
     kind = kind_of(template)
-    title = KINDS[kind].title if kind is not None else template.replace("_", " ").capitalize()
+    title = NAMED[template][1] if template in NAMED else KINDS[kind].title
     return Entry(template, kind, title, role, dict(_files(template, role, registry)))
 
 

@@ -1,5 +1,6 @@
 """The doctor finds what is wrong, names it, and says what to do; its exit code is for programs."""
 
+import os
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from server.doctor import Level, doctor, examine
+from server.endpoints import Endpoints
 from server.selfsigned import self_signed
+from server.vapid import FILE, make_key, public_key_of
 from tests.support.smtp import SmtpServer
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -129,3 +132,37 @@ async def test_calendars_that_can_be_connected_are_told_with_what_has_to_be_regi
     [line] = [it.line() for it in found if it.subject == "microsoft calendars"]
     assert line.startswith("ok") and "https://visavis.test/calendars/microsoft/callback" in line
     assert not any("our-secret" in it.line() for it in found)
+
+
+async def test_the_key_that_push_services_know_us_by(environ: dict[str, str], tmp_path: Path) -> None:
+    async def push(env: dict[str, str]) -> str:
+        [line] = [it.line() for it in await examine(env, NOW) if it.subject == "push" or "VAPID" in it.text]
+        return line
+
+    def given(private_key: str) -> dict[str, str]:
+        return environ | {"VISAVIS_VAPID_PRIVATE_KEY": private_key}
+
+    key = make_key()
+    assert "set VISAVIS_VAPID_PRIVATE_KEY" in await push(environ)
+    line = await push(given(key) | {"VISAVIS_VAPID_SUBJECT": "mailto:ops@example.org"})
+    assert line.startswith("ok") and public_key_of(key)[:12] in line and "mailto:ops@example.org" in line
+    assert key not in line
+    assert "set VISAVIS_VAPID_SUBJECT" in await push(given(key))
+    for bad in ("short", "_" * 43):  # the second is a number beyond the order of the curve
+        assert (await push(given(bad))).startswith("WRONG")
+
+    data = tmp_path / "embedded"  # as a running `visavis up` keeps it
+    Endpoints(os.getpid(), environ["VISAVIS_DATABASE_URL"]).write(data)
+    own = {name: it for name, it in environ.items() if name != "VISAVIS_DATABASE_URL"}
+    own["VISAVIS_DATA_DIR"] = str(data)
+    kept = data / FILE
+    kept.write_text(key + "\n")
+    kept.chmod(0o644)
+    assert f"chmod 600 {kept}" in await push(own)
+    kept.chmod(0o600)
+    assert public_key_of(key)[:12] in await push(own)
+    kept.write_text("nothing of the kind")
+    assert f"P-256 private key in {kept}" in await push(own)
+    kept.unlink()
+    kept.mkdir()
+    assert f"cannot be kept in {kept}" in await push(own)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.base.errors import NotFound
 from server.integrations.segments import Segments, segments
-from server.notifications.kinds import KINDS
+from server.notifications.kinds import KINDS, NAMED
 from server.notifications.model import Kind
 from server.notifications.preview import catalogue, kind_of, preview
 from server.notifications.texts import TEMPLATES
@@ -53,13 +53,23 @@ def test_no_segment_holds_more_than_it_can(text: str) -> None:
 
 def test_every_kind_is_in_the_catalogue_and_every_file_serves_somebody() -> None:
     entries = catalogue()
-    assert {it.kind for it in entries} - {None} == set(KINDS)
+    assert {it.kind for it in entries} == set(KINDS)
     served = {file for it in entries for file in it.files.values()}
     files = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*.txt")}
     # A mail's file that is only there for the order of things is served by mail; operators read English.
     assert files - served == set()
-    assert kind_of("reminder_4_hours") is Kind.REMINDER and kind_of("nothing") is None
+    assert kind_of("reminder_4_hours") is Kind.REMINDER and kind_of("verdict_amended") is Kind.FOLLOW_UP
     assert kind_of("conduct_appeal_accepted") is Kind.CONDUCT_APPEAL_ACCEPTED
+    with pytest.raises(ValueError, match="max"):
+        kind_of("nothing")
+
+
+def test_every_text_has_a_title_that_people_understand() -> None:
+    titles = {it.template: it.title for it in catalogue()}
+    assert titles["verdict_amended"] == "The result of a session has changed"
+    assert titles["review_upheld"] == "The result of a session stands after a review"
+    assert all(title != it.replace("_", " ").capitalize() for it, title in titles.items() if "_" in it)
+    assert set(titles.values()) == {it.title for it in KINDS.values()} | {it for _, it in NAMED.values()}
 
 
 def test_every_text_can_be_previewed_in_every_language(settings: Settings) -> None:

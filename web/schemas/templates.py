@@ -21,7 +21,7 @@ class TextFileOut(Out):
 
 class TextOut(Out):
     template: str
-    kind: str | None = Field(description="null where a kind has texts under names of their own.")
+    kind: str
     title: str
     role: str
     files: list[TextFileOut]
@@ -30,7 +30,7 @@ class TextOut(Out):
     def of(cls, it: Entry) -> TextOut:
         return cls(
             template=it.template,
-            kind=None if it.kind is None else it.kind.value,
+            kind=it.kind.value,
             title=it.title,
             role=it.role,
             files=[

@@ -26,6 +26,7 @@ from jobs.confirmations import tell_late_answer, tell_unanswered
 from jobs.meetings import BOTH, load_meeting, load_person
 from jobs.replies import hear_reply
 from server.attendance.model import (
+    MediaSwitched,
     NoShowSuspected,
     PersonJoined,
     PersonLeft,
@@ -312,6 +313,7 @@ REACTIONS: Mapping[str, tuple[Reaction, ...]] = {
     SessionsMerged.KIND: (log_event, write_calendars),
     SessionsUnmerged.KIND: (log_event, write_calendars),
     PersonJoined.KIND: (log_event,),
+    MediaSwitched.KIND: (log_event,),
     PersonLeft.KIND: (log_event,),
     NoShowSuspected.KIND: (log_event, nudge_absent),
     # The review comes first: whom it restricts is not offered another time.

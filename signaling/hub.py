@@ -127,7 +127,18 @@ class Hub:
         self._live: dict[UUID, LiveRoom] = {}
         self._draining = False
         self._observer = Observer(sfu.presence)
-        self.sink = PresenceSink(attendance or AttendanceActions(ctx), self._observer.heartbeats, counters)
+        self.sink = PresenceSink(
+            attendance or AttendanceActions(ctx),
+            self._observer.heartbeats,
+            counters,
+            switches=lambda: self._observer.switched(self._says, ctx.clock.now()),
+        )
+
+    def _says(self, room_id: str, peer_id: str) -> tuple[bool, bool] | None:
+        """What a person's page says of microphone and camera; None while it is away, and of encoders."""
+        live = self._live.get(UUID(room_id))
+        seat = rooms.by_peer(live.room, peer_id) if live is not None else None
+        return (seat.audio, seat.video) if seat is not None and seat.connection is not None else None
 
     # ------------------------------------------------------------ sockets
 

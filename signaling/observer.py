@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from media.api import PeerClosed, PeerJoined, PeerLeft, PresenceSample
-from signaling.presence import Came, Heartbeat, Sighting, Went, instant_of
+from signaling.presence import Came, Heartbeat, Sighting, Switched, Went, instant_of
+
+# Looks at what a page says of microphone and camera, one each heartbeat (5 s), between two lines about one person: at
+# least 30 s, so a camera that flaps for a whole hour writes 120 lines and not 7,200 (a page may say so twice a second).
+LOOKS_BETWEEN = 6
 
 PeerKey = tuple[str, str]  # (room id, peer id)
 
@@ -17,14 +22,18 @@ class Stay:
     """A peer's present stay: since when (unix seconds), and how much it has talked and sent (seconds).
 
     ``packets``: how many with sound or picture had come at ``looked``; None where the SFU does not say.
+    ``noted``: (microphone, camera) as they were last noted, ``looks`` ago; nobody has to say that both are off.
     """
 
+    user_id: UUID
     since: float
     looked: float
     packets: int | None
     talked: float = 0.0
     sent: float = 0.0
     sending: bool = False
+    noted: tuple[bool, bool] = (False, False)
+    looks: int = LOOKS_BETWEEN
 
     def look(self, packets: int, at: float) -> None:
         """A stretch between two looks counts as a whole when something came in it: heartbeats are 5 s apart."""
@@ -32,6 +41,14 @@ class Stay:
         if self.sending:
             self.sent += max(0.0, at - self.looked)
         self.looked, self.packets = max(self.looked, at), packets
+
+    def turns(self, says: tuple[bool, bool]) -> bool:
+        """Whether what the page says is to be noted now: it is news, and the last note is long enough ago."""
+        self.looks += 1
+        if says == self.noted or self.looks < LOOKS_BETWEEN:
+            return False
+        self.noted, self.looks = says, 0
+        return True
 
 
 class Observer:
@@ -52,7 +69,7 @@ class Observer:
         session_id, user_id = UUID(event.room_id), UUID(event.participant_id)
         match event:
             case PeerJoined(at=at):
-                self._stays[key] = Stay(at, at, self._before.get(key, (0.0, 0.0, None))[2])
+                self._stays[key] = Stay(user_id, at, at, self._before.get(key, (0.0, 0.0, None))[2])
                 return Came(session_id, user_id, event.peer_id, instant_of(at))
             case PeerLeft(at=at, reason=reason):
                 stay = self._stays.get(key)
@@ -83,6 +100,15 @@ class Observer:
                 self._stays.pop(key, None)
                 self._before.pop(key, None)
                 return None
+
+    def switched(self, says: Callable[[str, str], tuple[bool, bool] | None], at: datetime) -> list[Switched]:
+        """What is to be noted of people who are present. ``says`` (room, peer) asks for (microphone, camera), None
+        where there is no page to say it."""
+        return [
+            Switched(UUID(room_id), stay.user_id, peer_id, at, *said)
+            for (room_id, peer_id), stay in self._stays.items()
+            if (said := says(room_id, peer_id)) is not None and stay.turns(said)
+        ]
 
     def heartbeats(self) -> list[Heartbeat]:
         """One for each peer whose media flow."""

@@ -73,15 +73,29 @@ class Went:
     last: Heartbeat | None = None
 
 
-Sighting: TypeAlias = Came | Went
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """Which of the two are on, as the person's page says since ``at``."""
+
+    session_id: UUID
+    user_id: UUID
+    peer_id: str
+    at: datetime
+    microphone: bool
+    camera: bool
+
+
+Sighting: TypeAlias = Came | Went | Switched
 
 
 class Attendance(Protocol):
-    """Where sightings go. All three are idempotent, so that a write whose answer was lost may be repeated."""
+    """Where sightings go. All four are idempotent, so that a write whose answer was lost may be repeated."""
 
     async def came(self, sighting: Came) -> None: ...
 
     async def went(self, sighting: Went) -> None: ...
+
+    async def switched(self, sighting: Switched) -> None: ...
 
     async def seen(self, heartbeats: Sequence[Heartbeat]) -> None: ...
 
@@ -102,6 +116,10 @@ class AttendanceActions:
             await self.seen((s.last,))
         await attendance.left(self._ctx, s.session_id, s.user_id, s.peer_id, s.at, s.reason)
 
+    async def switched(self, sighting: Switched) -> None:
+        s = sighting
+        await attendance.switched(self._ctx, s.session_id, s.user_id, s.peer_id, s.at, s.microphone, s.camera)
+
     async def seen(self, heartbeats: Sequence[Heartbeat]) -> None:
         rows = [(h.session_id, h.peer_id, h.at, h.media_seconds, h.talk_seconds) for h in heartbeats]
         await attendance.seen(self._ctx, rows)
@@ -121,12 +139,14 @@ class PresenceSink:
         heartbeats: Callable[[], Sequence[Heartbeat]],
         counters: Counters,
         *,
+        switches: Callable[[], Sequence[Switched]] = tuple,
         heartbeat: float = HEARTBEAT,
         backlog: int = BACKLOG,
         limit: int = LIMIT,
     ) -> None:
         self._attendance = attendance
         self._heartbeats = heartbeats
+        self._switches = switches
         self._counters = counters
         self._interval = heartbeat
         self._backlog = backlog
@@ -209,9 +229,15 @@ class PresenceSink:
                     await self._attendance.came(sighting)
                 case Went():
                     await self._attendance.went(sighting)
+                case Switched():
+                    await self._attendance.switched(sighting)
 
     async def _beat(self) -> None:
-        """Heartbeats are not queued: the next one says more."""
+        """Heartbeats are not queued: the next one says more. What was switched is, unless the queue is too long
+        already: then it is asked for again at the next beat."""
+        if self.accepting:
+            for sighting in self._switches():
+                self.take(sighting)
         heartbeats = self._heartbeats()
         if not heartbeats:
             return

@@ -11,6 +11,7 @@ from server.attendance.evidence import evidence_in
 from server.attendance.model import (
     ORPHAN_AFTER,
     SERVER_LOST,
+    MediaSwitched,
     NoShowSuspected,
     Nudge,
     PersonAttendance,
@@ -65,6 +66,21 @@ async def left(
         if closed := await store.close_interval(conn, session_id, peer_id, at, reason):
             await record(conn, PersonLeft(session_id, at, user_id, peer_id, reason))
         return closed
+
+    if await in_transaction(ctx.pool, work):
+        ctx.wake()
+
+
+async def switched(
+    ctx: Context, session_id: UUID, user_id: UUID, peer_id: str, at: datetime, microphone: bool, camera: bool
+) -> None:
+    """The person's page says since ``at`` that these are on or off. Again: nothing happens."""
+
+    async def work(conn: Conn) -> bool:
+        if await store.knows_switch(conn, session_id, peer_id, at):
+            return False
+        await record(conn, MediaSwitched(session_id, at, user_id, peer_id, microphone, camera))
+        return True
 
     if await in_transaction(ctx.pool, work):
         ctx.wake()

@@ -98,6 +98,25 @@ class PersonLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaSwitched:
+    """What the person's page says of microphone and camera, once on arrival and whenever it has changed. It decides
+    nothing: presence is what the SFU saw."""
+
+    KIND: ClassVar[str] = "media_switched"
+    session_id: UUID
+    at: datetime
+    user_id: UUID
+    peer_id: str
+    microphone: bool
+    camera: bool
+
+
+def switched_words(microphone: bool, camera: bool) -> str:
+    """``microphone on, camera off``"""
+    return f"microphone {'on' if microphone else 'off'}, camera {'on' if camera else 'off'}"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionSettled:
     """The verdict and the money that moved by it, in tokens: ``earning`` + ``fee`` + ``released`` = the price."""
 

@@ -43,6 +43,16 @@ async def open_interval(conn: Conn, session_id: UUID, user_id: UUID, peer_id: st
     return row is not None
 
 
+async def knows_switch(conn: Conn, session_id: UUID, peer_id: str, at: datetime) -> bool:
+    """Whether the fact of it is written. One process reports a peer, one thing at a time, so nobody races."""
+    known: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM facts WHERE session_id = $1 AND kind = 'media_switched' AND at = $3"
+        " AND data->>'peer_id' = $2)",
+        session_id, peer_id, at,
+    )  # fmt: skip
+    return known
+
+
 async def touch(conn: Conn, seen: Sequence[tuple[UUID, str, datetime, float, float]]) -> None:
     """Heartbeats, in one statement. An interval that was written off as lost lives on when its peer is seen again."""
     await conn.execute(

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from server.attendance.model import (
+    MediaSwitched,
     NoShowSuspected,
     PersonJoined,
     PersonLeft,
@@ -16,6 +17,7 @@ from server.attendance.model import (
     ReviewUpheld,
     SessionSettled,
     VerdictAmended,
+    switched_words,
 )
 from server.base.store import StoredFact
 from server.merging.model import SessionsMerged, SessionsUnmerged
@@ -51,6 +53,7 @@ class _Told:
 # Fact -> what the log says of it. A fact that tells more than one thing has more than one line here.
 TOLD: Final[Mapping[str, tuple[_Told, ...]]] = {
     PersonJoined.KIND: (_Told("joined", "user_id"),),
+    MediaSwitched.KIND: (_Told("media", "user_id", ("microphone", "camera")),),
     PersonLeft.KIND: (_Told("left", "user_id", ("reason",)),),
     NoShowSuspected.KIND: (_Told("absent", "absent_id"), _Told("waiting", "waiting_id")),
     SessionsMerged.KIND: (
@@ -157,6 +160,8 @@ def words_of(event: Event, name: Namer) -> str:
     who = name(event.user_id) if event.user_id else ""
     detail = event.detail
     match event.kind:
+        case "media":
+            return f"{who}: {switched_words(bool(detail.get('microphone')), bool(detail.get('camera')))}"
         case "left":
             return f"{who}: {detail.get('reason', '')}"
         case "merged":

@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from server.attendance.model import (
+    MediaSwitched,
     NoShowSuspected,
     Outage,
     Presence,
@@ -21,39 +22,52 @@ from server.attendance.model import (
 from server.booking.model import (
     BookingApproved,
     BookingCancelled,
+    BookingExpired,
     BookingRejected,
     BookingRequested,
     BookingRescheduled,
     MoveAsked,
+    MoveDeclined,
+    MoveProposed,
 )
-from server.confirmations.model import ConfirmationAnswered, ConfirmationMissing
+from server.confirmations.model import ConfirmationAnswered, ConfirmationAsked, ConfirmationMissing
 from server.ledger.model import TransferKind
 from server.merging.model import SessionsMerged, SessionsUnmerged
+from server.testimonials.model import TestimonialPublished, TestimonialRejected
+
+QUOTED: Final = 80  # characters of what somebody wrote
 
 # What can be told, in the order of a story whose lines share an instant.
 ORDER: Final = (
-    "booked", "held", "rescheduled", "merged", "unmerged", "asked", "approved", "rejected", "cancelled",
-    "mailed", "reminded", "answered", "unanswered",
-    "told", "outage", "joined", "missed", "left", "settled", "review", "amended", "upheld",
-    "reversed", "accrued", "fee", "released", "paid",
+    "booked", "held", "proposed", "declined", "rescheduled", "merged", "unmerged", "asked", "approved", "rejected",
+    "expired", "cancelled", "question", "mailed", "reminded", "wrote", "answered", "unanswered",
+    "told", "outage", "joined", "media", "missed", "left", "settled", "review", "amended", "upheld",
+    "reversed", "accrued", "fee", "released", "conduct", "testimonial", "published", "refused", "paid",
 )  # fmt: skip
 
 FACTS: Final = {
     BookingRequested.KIND: "booked",
+    MoveProposed.KIND: "proposed",
+    MoveDeclined.KIND: "declined",
     BookingRescheduled.KIND: "rescheduled",
     SessionsMerged.KIND: "merged",
     SessionsUnmerged.KIND: "unmerged",
     MoveAsked.KIND: "asked",
     BookingApproved.KIND: "approved",
     BookingRejected.KIND: "rejected",
+    BookingExpired.KIND: "expired",
     BookingCancelled.KIND: "cancelled",
+    MediaSwitched.KIND: "media",
     NoShowSuspected.KIND: "missed",
     SessionSettled.KIND: "settled",
+    ConfirmationAsked.KIND: "question",
     ConfirmationAnswered.KIND: "answered",
     ConfirmationMissing.KIND: "unanswered",
     ReviewAsked.KIND: "review",
     VerdictAmended.KIND: "amended",
     ReviewUpheld.KIND: "upheld",
+    TestimonialPublished.KIND: "published",
+    TestimonialRejected.KIND: "refused",
 }
 TRANSFERS: Final[Mapping[str, str]] = {
     TransferKind.HOLD: "held",
@@ -124,6 +138,12 @@ def outage_lines(outages: Sequence[Outage]) -> list[Line]:
         detail = f"{outage.cause.value} until {until}" + (f": {outage.note}" if outage.note else "")
         lines.append(Line(outage.began_at, "outage", detail))
     return lines
+
+
+def brief(text: str) -> str:
+    """What somebody wrote, on one line that a terminal has room for."""
+    line = " ".join(text.split())
+    return f"“{line if len(line) <= QUOTED else line[: QUOTED - 1] + '…'}”"
 
 
 def instant(at: datetime) -> str:

@@ -11,14 +11,17 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from jobs.outbox import drain
 from media.api import LeaveReason, PeerClosed, PeerJoined, PeerLeft, PresenceSample
+from server.meetinglog import actions as meetinglog
 from signaling import presence
 from signaling.counters import Counters
-from signaling.observer import Observer
-from signaling.presence import AttendanceActions, Came, Heartbeat, PresenceSink, Went
+from signaling.observer import LOOKS_BETWEEN, Observer
+from signaling.presence import HEARTBEAT, AttendanceActions, Came, Heartbeat, PresenceSink, Switched, Went
 from tests.signaling.conftest import Stage
 
 AT = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
+ROOM, USER = str(UUID(int=1)), str(UUID(int=2))
 
 
 class Outage:
@@ -42,6 +45,10 @@ class Outage:
     async def went(self, sighting: Went) -> None:
         self._check()
         await self.inner.went(sighting)
+
+    async def switched(self, sighting: Switched) -> None:
+        self._check()
+        await self.inner.switched(sighting)
 
     async def seen(self, heartbeats: Sequence[Heartbeat]) -> None:
         self._check()
@@ -124,7 +131,49 @@ async def test_heartbeats_keep_a_stay_alive(stage: Stage) -> None:
     assert (found[0]["last_seen_at"], found[0]["talk_seconds"]) == (beat.at, 12.0)
 
 
-ROOM, USER = str(UUID(int=1)), str(UUID(int=2))
+async def test_what_is_switched_is_told_in_the_meeting_log_once(stage: Stage) -> None:
+    ctx, sid, mentor = stage.world.ctx, stage.session_id, stage.mentor.id
+    news = [Switched(sid, mentor, "peer", AT + timedelta(seconds=5), True, False)]
+    sink = PresenceSink(
+        AttendanceActions(ctx), list, Counters(), switches=lambda: news, heartbeat=0.05
+    )  # fmt: skip
+    async with running(sink):
+        sink.take(Came(sid, mentor, "peer", AT))
+        async with asyncio.timeout(10):
+            while not await ctx.pool.fetchval(  # noqa: ASYNC110
+                "SELECT count(*) FROM facts WHERE kind = 'media_switched'"
+            ):
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # the same is said with every beat
+    await drain(ctx)
+    entries = await meetinglog.of_session(ctx, sid)
+    assert [(it.event.kind, it.words) for it in entries] == [
+        ("joined", entries[0].words),
+        ("media", f"{entries[0].words}: microphone on, camera off"),
+    ]
+
+
+def test_a_flapping_camera_writes_a_line_in_thirty_seconds_and_the_last_word_counts() -> None:
+    observer = Observer(lambda _room: [])
+    page: dict[str, tuple[bool, bool] | None] = {"peer": None}
+
+    def look() -> list[tuple[bool, bool]]:
+        return [(it.microphone, it.camera) for it in observer.switched(lambda _room, peer: page[peer], AT)]
+
+    assert look() == []  # nobody is there
+    observer.see(PeerJoined(ROOM, USER, "peer", 1000.0))
+    assert look() == []  # an encoder has no page
+    page["peer"] = (True, True)
+    assert look() == [(True, True)] and look() == []
+    told = []
+    for n in range(720):  # an hour of heartbeats
+        page["peer"] = (True, n % 3 == 0)
+        told += look()
+    assert 60 < len(told) <= 3600 / (LOOKS_BETWEEN * HEARTBEAT) == 120
+    page["peer"] = (False, False)
+    assert [it for _ in range(2 * LOOKS_BETWEEN) for it in look()][-1] == (False, False)
+    observer.see(PeerLeft(ROOM, USER, "peer", 5000.0, LeaveReason.LEFT))
+    assert look() == []
 
 
 def test_each_stay_counts_by_itself() -> None:

@@ -14,13 +14,13 @@ from server.base.facts import decode
 from server.base.store import StoredFact
 from server.booking.model import Status
 from server.confirmations import actions as confirmations
-from server.confirmations.model import ConfirmationAnswered, ConfirmationMissing
+from server.confirmations.model import ConfirmationAnswered, ConfirmationMissing, Question
 from server.confirmations.tickets import Purpose, Ticket, Verb, link, write
 from server.integrations.channel import Button
 from server.notifications import actions as notifications
 from server.notifications import replies
-from server.notifications.model import Kind
-from server.notifications.reach import LANGUAGE
+from server.notifications.model import Draft, Kind
+from server.notifications.reach import LANGUAGE, Reach
 from server.notifications.tongues import tongue_of
 from server.settings import Settings
 
@@ -49,21 +49,31 @@ def links_of(settings: Settings, session_id: UUID, user_id: UUID, revision: int)
     return {verb.value: link(settings, Ticket(session_id, user_id, revision, verb)) for verb in QUESTION}
 
 
-async def ask_in(
-    conn: Conn, ctx: Context, meeting: Meeting, key: str, template: str, expires_at: datetime
-) -> int:
-    """Remind both and ask whether they come, in the caller's transaction; returns the messages written."""
+def question_of(meeting: Meeting) -> Question:
+    """What both are asked in the reminder that `ask` writes."""
+    it = meeting.occasion
+    return Question(it.session_id, it.revision, it.start, tuple(who.id for who in meeting.people.values()))
+
+
+def ask(
+    ctx: Context,
+    meeting: Meeting,
+    reaches: Mapping[UUID, Reach],
+    key: str,
+    template: str,
+    expires_at: datetime,
+) -> list[Draft]:
+    """Remind both and ask whether they come."""
     session_id, revision = meeting.occasion.session_id, meeting.occasion.revision
-    users = tuple(person.id for person in meeting.people.values())
-    await confirmations.ask_in(conn, ctx, session_id, revision, meeting.occasion.start, users)
-    told = 0
-    for role, person in meeting.people.items():
-        told += await meeting.tell(
-            conn, ctx, (role,), Kind.REMINDER, key, template=template, expires_at=expires_at,
+    return [
+        draft
+        for role, person in meeting.people.items()
+        for draft in meeting.drafts(
+            ctx, reaches, role, Kind.REMINDER, key, template=template, expires_at=expires_at,
             values={"confirm": links_of(ctx.settings, session_id, person.id, revision)},
             buttons=buttons_for(ctx.settings, session_id, person.id, revision, QUESTION),
-        )  # fmt: skip
-    return told
+        )
+    ]  # fmt: skip
 
 
 async def sweep(ctx: Context) -> int:

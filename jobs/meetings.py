@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from jobs import store
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.errors import NotFound
@@ -17,12 +16,30 @@ from server.booking.model import Booking, Status
 from server.integrations.channel import Button
 from server.notifications import actions as notifications
 from server.notifications.calendar import Method
-from server.notifications.model import Attendee, Kind, Occasion
+from server.notifications.model import Attendee, Draft, Kind, Occasion
+from server.notifications.reach import Reach
 from server.people import store as people
 from server.people.model import User
 from server.sessions.links import Action, links_for
 
 BOTH = ("mentor", "mentee")
+
+
+class _Links(Mapping[str, str]):
+    """What a person can do about a booking, by action. The texts ask for each by name: what cannot be done (any longer)
+    is an empty one."""
+
+    def __init__(self, can: Mapping[str, str]) -> None:
+        self._can = can
+
+    def __getitem__(self, name: str) -> str:
+        return self._can.get(Action(name).value, "")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(Action)
+
+    def __len__(self) -> int:
+        return len(Action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,29 @@ class Meeting:
     people: Mapping[str, User]
     occasion: Occasion
     booking: Booking
+
+    def drafts(
+        self,
+        ctx: Context,
+        reaches: Mapping[UUID, Reach],
+        role: str,
+        kind: Kind,
+        dedup_key: str,
+        *,
+        template: str | None = None,
+        method: Method | None = None,
+        values: Mapping[str, Any] | None = None,
+        buttons: Sequence[Button] = (),
+        expires_at: datetime | None = None,
+    ) -> list[Draft]:
+        """The message to one of them, for `notifications.post_in`. From ``expires_at`` on it is of no use."""
+        person = self.people[role]
+        links = _Links(links_for(ctx.settings, self.booking, person.id, ctx.clock.now()))
+        return notifications.session_drafts(
+            ctx, reaches[person.id], kind=kind, template=template, recipient=person, role=role,
+            occasion=self.occasion, dedup_key=dedup_key, method=method, expires_at=expires_at,
+            values={"links": links, **(values or {})}, buttons=buttons,
+        )  # fmt: skip
 
     async def tell(
         self,
@@ -50,44 +90,56 @@ class Meeting:
     ) -> int:
         """Write the message to each role, in the caller's transaction; returns how many had not been told yet. From
         ``expires_at`` on it is of no use."""
-        told = 0
-        for role in roles:
-            person = self.people[role]
-            # The texts ask for each by name: what this person can do no longer is an empty one.
-            can = links_for(ctx.settings, self.booking, person.id, ctx.clock.now())
-            links = {action.value: can.get(action.value, "") for action in Action}
-            told += await notifications.tell_in(
-                conn, ctx, kind=kind, template=template, recipient=person, role=role,
-                occasion=self.occasion, dedup_key=dedup_key, method=method, expires_at=expires_at,
-                values={"links": links, **(values or {})}, buttons=buttons,
-            )  # fmt: skip
-        return told
+        reaches = await notifications.reaches_in(conn, [self.people[role] for role in roles])
+        written = [
+            draft
+            for role in roles
+            for draft in self.drafts(
+                ctx, reaches, role, kind, dedup_key, template=template, method=method, values=values,
+                buttons=buttons, expires_at=expires_at,
+            )
+        ]  # fmt: skip
+        return await notifications.post_in(conn, ctx, written)
 
 
 async def load_meeting(conn: Conn, ctx: Context, session_id: UUID, *, reason: str = "") -> Meeting:
     """The meeting as it stands now. Raises ``NotFound("session_not_found")``."""
-    story = await store.session_story(conn, session_id)
-    if story is None:
+    found = await load_meetings(conn, ctx, [session_id], reason=reason)
+    if session_id not in found:
         raise NotFound("session_not_found", "There is no such session.")
-    mentor, mentee = await load_person(conn, story.mentor_id), await load_person(conn, story.mentee_id)
-    status = Status(story.status)
+    return found[session_id]
+
+
+async def load_meetings(
+    conn: Conn, ctx: Context, sessions: Collection[UUID], *, reason: str = ""
+) -> dict[UUID, Meeting]:
+    """The meetings as they stand now, by session; without those there are not."""
+    bookings = await steps.of_sessions_in(conn, sessions)
+    both = {person for it in bookings.values() for person in (it.mentor_id, it.mentee_id)}
+    users = await people.users(conn, both)
+    return {
+        session_id: _meeting(ctx, booked, users[booked.mentor_id], users[booked.mentee_id], reason)
+        for session_id, booked in bookings.items()
+    }
+
+
+def _meeting(ctx: Context, booked: Booking, mentor: User, mentee: User, reason: str) -> Meeting:
     occasion = Occasion(
-        session_id=session_id,
-        start=story.start,
-        end=story.end,
+        session_id=booked.session_id,
+        start=booked.start,
+        end=booked.end,
         mentor=Attendee(mentor.name, mentor.email),
         mentee=Attendee(mentee.name, mentee.email),
-        topic=story.topic,
-        note=story.note,
-        price_tokens=story.price_tokens,
-        revision=story.revision,
-        confirmed=status in (Status.APPROVED, Status.HELD),
+        topic=booked.topic,
+        note=booked.note,
+        price_tokens=booked.price_tokens,
+        revision=booked.revision,
+        confirmed=booked.status in (Status.APPROVED, Status.HELD),
         reason=reason,
-        url=f"{ctx.settings.public_url}/sessions/{session_id}",
-        booking_url=f"{ctx.settings.public_url}/bookings/{story.booking_id}",
+        url=f"{ctx.settings.public_url}/sessions/{booked.session_id}",
+        booking_url=f"{ctx.settings.public_url}/bookings/{booked.id}",
     )
-    booked = await steps.booking_in(conn, story.booking_id)
-    return Meeting(status, {"mentor": mentor, "mentee": mentee}, occasion, booked)
+    return Meeting(booked.status, {"mentor": mentor, "mentee": mentee}, occasion, booked)
 
 
 async def load_person(conn: Conn, user_id: UUID) -> User:

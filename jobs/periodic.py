@@ -22,7 +22,7 @@ from server.exports import actions as exports
 from server.integrations.channels import Channels
 from server.journey import actions as journey
 from server.meetinglog import actions as meetinglog
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.notifications.model import Delivery
 from server.notifications.retry import another_round
 from server.payroll import actions as payroll

@@ -11,22 +11,23 @@ from uuid import UUID
 import asyncpg
 
 from jobs import store
-from jobs.confirmations import ask_in
-from jobs.meetings import BOTH, load_meeting
+from jobs.confirmations import ask, question_of
+from jobs.meetings import BOTH, Meeting, load_meetings
 from jobs.store import Planned
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.ids import new_id
 from server.base.log import logger
 from server.booking.model import Status
-from server.confirmations.model import ASKS_FROM
+from server.confirmations import actions as confirmations
+from server.confirmations.model import ASKS_FROM, Question
 from server.notifications import actions as notifications
-from server.notifications.model import Kind
+from server.notifications.model import Draft, Kind
 
 log = logger(__name__)
 
 TOLERANCE = timedelta(minutes=11)  # a tick may be that late; after it, the next tier speaks
-BATCH = 40  # reminders per transaction
+BATCH = 100  # reminders per transaction
 LANES = 3  # transactions at once: while one waits for the database, another one thinks
 # The text for a lead of at least so much. None of them says how long it is until then: they may come late.
 TEMPLATES = (
@@ -100,10 +101,13 @@ async def _lane(ctx: Context, sweep: _Sweep) -> None:
         batch = await store.claim_reminders(conn, ctx.clock.now(), after, BATCH)
         if batch:
             sweep.after = max(sweep.after, (batch[-1].due_at, batch[-1].id))
-        told = await _together(conn, ctx, batch)
-        if told is None:
-            told = sum([await _alone(conn, ctx, planned) for planned in batch])
-        return told, len(batch)
+        try:
+            async with conn.transaction():
+                return await _tell(conn, ctx, batch), len(batch)
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            raise  # the whole transaction is repeated
+        except Exception:  # noqa: BLE001 - told by `_alone`, where it is known whose it is
+            return sum([await _alone(conn, ctx, planned) for planned in batch]), len(batch)
 
     while True:
         after = sweep.after
@@ -113,32 +117,11 @@ async def _lane(ctx: Context, sweep: _Sweep) -> None:
             return
 
 
-async def _together(conn: Conn, ctx: Context, batch: Sequence[Planned]) -> int | None:
-    """A batch in one savepoint; None, and nothing has happened, when one of it fails."""
-    try:
-        async with conn.transaction():
-            now, told = ctx.clock.now(), 0
-            settled: list[tuple[UUID, str]] = []
-            for planned in batch:
-                count, status = await _tell(conn, ctx, planned, now)
-                told += count
-                settled.append((planned.id, status))
-            await store.settle_reminders(conn, settled, now)
-            return told
-    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-        raise  # the whole transaction is repeated
-    except Exception:  # noqa: BLE001 - told by `_alone`, where it is known whose it is
-        return None
-
-
 async def _alone(conn: Conn, ctx: Context, planned: Planned) -> int:
     """One reminder in a savepoint."""
     try:
         async with conn.transaction():
-            now = ctx.clock.now()
-            told, status = await _tell(conn, ctx, planned, now)
-            await store.settle_reminders(conn, [(planned.id, status)], now)
-            return told
+            return await _tell(conn, ctx, [planned])
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
         raise
     except Exception:
@@ -161,19 +144,45 @@ async def _plan_forgotten(ctx: Context) -> None:
         await in_transaction(ctx.pool, work)
 
 
-async def _tell(conn: Conn, ctx: Context, planned: Planned, now: datetime) -> tuple[int, str]:
-    """(messages written, what becomes of the reminder)"""
-    meeting = await load_meeting(conn, ctx, planned.session_id)
-    start = meeting.occasion.start
+async def _tell(conn: Conn, ctx: Context, batch: Sequence[Planned]) -> int:
+    """Tell of these reminders, with as many statements for all as for one; returns the messages written."""
+    if not batch:
+        return 0
+    now = ctx.clock.now()
+    meetings = await load_meetings(conn, ctx, [planned.session_id for planned in batch])
+    people = {who.id: who for meeting in meetings.values() for who in meeting.people.values()}
+    reaches = await notifications.reaches_in(conn, people.values())
+    written: list[Draft] = []
+    questions: list[Question] = []
+    settled: list[tuple[UUID, str]] = []
+    for planned in batch:
+        meeting = meetings[planned.session_id]
+        status = _status(meeting, planned, now)
+        settled.append((planned.id, status))
+        if status != "sent":
+            continue
+        start, lead = meeting.occasion.start, timedelta(seconds=planned.lead_seconds)
+        key, template = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}", template_for(lead)
+        if lead >= ASKS_FROM:
+            questions.append(question_of(meeting))
+            written += ask(ctx, meeting, reaches, key, template, start)
+        else:
+            for role in BOTH:
+                written += meeting.drafts(
+                    ctx, reaches, role, Kind.REMINDER, key, template=template, expires_at=start
+                )
+    if questions:
+        await confirmations.ask_in(conn, ctx, questions)
+    told = await notifications.post_in(conn, ctx, written)
+    await store.settle_reminders(conn, settled, now)
+    return told
+
+
+def _status(meeting: Meeting, planned: Planned, now: datetime) -> str:
+    """What becomes of the reminder."""
     if meeting.status is not Status.APPROVED or meeting.occasion.revision != planned.revision:
-        return 0, "cancelled"
-    if now >= start or now > planned.due_at + TOLERANCE:
+        return "cancelled"
+    if now >= meeting.occasion.start or now > planned.due_at + TOLERANCE:
         log.warning("reminder_missed", session_id=str(planned.session_id), lead_seconds=planned.lead_seconds)
-        return 0, "missed"
-    key = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}"
-    lead = timedelta(seconds=planned.lead_seconds)
-    template = template_for(lead)
-    if lead >= ASKS_FROM:
-        return await ask_in(conn, ctx, meeting, key, template, start), "sent"
-    told = await meeting.tell(conn, ctx, BOTH, Kind.REMINDER, key, template=template, expires_at=start)
-    return told, "sent"
+        return "missed"
+    return "sent"

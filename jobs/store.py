@@ -206,34 +206,7 @@ async def reply_figures(conn: Conn) -> dict[str, int]:
     return {row["result"]: row["number"] for row in rows}
 
 
-# ---------------------------------------------------------------- sessions, as messages tell them
-
-
-@dataclass(frozen=True, slots=True)
-class SessionStory:
-    """A booking with its two people, as messages need it."""
-
-    booking_id: UUID
-    session_id: UUID
-    mentor_id: UUID
-    mentee_id: UUID
-    start: datetime
-    end: datetime
-    status: str
-    topic: str
-    note: str
-    price_tokens: int
-    revision: int
-
-
-async def session_story(conn: Conn, session_id: UUID) -> SessionStory | None:
-    row = await conn.fetchrow(
-        'SELECT id AS booking_id, session_id, mentor_id, mentee_id, lower(during) AS start, upper(during) AS "end",'
-        " status, topic, note, price_tokens, revision"
-        " FROM bookings WHERE session_id = $1",
-        session_id,
-    )
-    return SessionStory(**row) if row else None
+# ---------------------------------------------------------------- people
 
 
 # ---------------------------------------------------------------- reminders

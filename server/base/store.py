@@ -26,18 +26,19 @@ class StoredFact:
 _COLUMNS = "id, kind, session_id, at, data, attempts, handled_at"
 
 
-async def record(conn: Conn, fact: Fact) -> int:
-    """Write ``fact`` to the outbox; call it inside the transaction that makes the fact true.
+async def record(conn: Conn, *facts: Fact) -> None:
+    """Write them to the outbox, in this order; call it inside the transaction that makes them true.
 
     The first attempt is due at once whatever the clock says (the epoch), so that a job replayed with ``--at`` in the
     future has its facts handled today.
     """
-    fact_id: int = await conn.fetchval(
+    await conn.execute(
         "INSERT INTO facts (kind, session_id, at, data, next_attempt_at)"
-        " VALUES ($1, $2, $3, $4, to_timestamp(0)) RETURNING id",
-        fact.KIND, fact.session_id, fact.at, encode(fact),
+        " SELECT kind, session_id, at, data, to_timestamp(0)"
+        " FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::jsonb[]) AS f (kind, session_id, at, data)",
+        [fact.KIND for fact in facts], [fact.session_id for fact in facts], [fact.at for fact in facts],
+        [encode(fact) for fact in facts],
     )  # fmt: skip
-    return fact_id
 
 
 async def claim(conn: Conn, now: datetime, limit: int, after: int = 0) -> list[StoredFact]:

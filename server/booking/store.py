@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -178,6 +178,12 @@ async def put_terms(conn: Conn, mentor_id: UUID, terms: Terms, now: datetime) ->
 async def booking(conn: Conn, booking_id: UUID) -> Booking | None:
     row = await conn.fetchrow(f"{_SELECT} WHERE b.id = $1", booking_id)
     return _booking(row) if row else None
+
+
+async def of_sessions(conn: Conn, sessions: Collection[UUID]) -> dict[UUID, Booking]:
+    """By session."""
+    rows = await conn.fetch(f"{_SELECT} WHERE b.session_id = ANY ($1::uuid[])", list(sessions))
+    return {row["session_id"]: _booking(row) for row in rows}
 
 
 async def lock(conn: Conn, booking_id: UUID) -> Booking | None:

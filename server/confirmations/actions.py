@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -22,6 +22,7 @@ from server.confirmations.model import (
     ConfirmationAnswered,
     ConfirmationAsked,
     ConfirmationMissing,
+    Question,
     Step,
     newest,
 )
@@ -57,18 +58,19 @@ class Opened:
     confirmation: Confirmation
 
 
-async def ask_in(
-    conn: Conn, ctx: Context, session_id: UUID, revision: int, start: datetime, users: tuple[UUID, ...]
-) -> bool:
-    """Note that both were asked, once for each revision; it joins the transaction of who sends the question.
-
-    False when it was asked before.
-    """
+async def ask_in(conn: Conn, ctx: Context, questions: Sequence[Question]) -> None:
+    """Note that people were asked, once for each session and revision; it joins the transaction of who sends the
+    questions."""
     now = ctx.clock.now()
-    asked = await store.ask(conn, session_id, revision, users, MAIL, now)
-    if asked:
-        await record(conn, ConfirmationAsked(session_id, now, revision, start, users))
-    return asked
+    asked = await store.ask(conn, questions, MAIL, now)
+    await record(
+        conn,
+        *(
+            ConfirmationAsked(it.session_id, now, it.revision, it.start, it.users)
+            for it in questions
+            if it.session_id in asked
+        ),
+    )
 
 
 async def answer(

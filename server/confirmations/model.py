@@ -88,6 +88,16 @@ def missed_at(start: datetime, asked_at: datetime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """Whether these people come to the session at ``start``, which is the booking's of that ``revision``."""
+
+    session_id: UUID
+    revision: int
+    start: datetime
+    users: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmationAsked:
     """The people of a session were asked whether they come to it at ``start``."""
 

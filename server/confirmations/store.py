@@ -9,7 +9,7 @@ from uuid import UUID
 
 from server.base.db import Conn
 from server.base.ids import new_id
-from server.confirmations.model import Answer, Confirmation, Step, confirmation_of
+from server.confirmations.model import Answer, Confirmation, Question, Step, confirmation_of
 
 
 async def lock_session(conn: Conn, session_id: UUID) -> None:
@@ -17,17 +17,18 @@ async def lock_session(conn: Conn, session_id: UUID) -> None:
     await conn.execute("SELECT FROM sessions WHERE id = $1 FOR NO KEY UPDATE", session_id)
 
 
-async def ask(
-    conn: Conn, session_id: UUID, revision: int, users: Sequence[UUID], channel: str, now: datetime
-) -> bool:
-    """False when they were asked before."""
+async def ask(conn: Conn, questions: Sequence[Question], channel: str, now: datetime) -> set[UUID]:
+    """The sessions of which they were not asked before."""
+    each = [(it, user_id) for it in questions for user_id in it.users]
     rows = await conn.fetch(
         "INSERT INTO confirmations (id, session_id, user_id, revision, step, channel, said_at, at)"
-        " SELECT id, $2, user_id, $3, 0, $5, $6, $6 FROM unnest($1::uuid[], $4::uuid[]) AS q (id, user_id)"
-        " ON CONFLICT (session_id, revision, user_id, step) DO NOTHING RETURNING id",
-        [new_id() for _ in users], session_id, revision, users, channel, now,
+        " SELECT id, session_id, user_id, revision, 0, $5, $6, $6"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::int[]) AS q (id, session_id, user_id, revision)"
+        " ON CONFLICT (session_id, revision, user_id, step) DO NOTHING RETURNING session_id",
+        [new_id() for _ in each], [it.session_id for it, _ in each], [user_id for _, user_id in each],
+        [it.revision for it, _ in each], channel, now,
     )  # fmt: skip
-    return bool(rows)
+    return {row["session_id"] for row in rows}
 
 
 async def add(conn: Conn, session_id: UUID, revision: int, step: Step) -> None:

@@ -15,8 +15,8 @@ from server.base.ids import new_id
 from server.contact import store
 from server.integrations.channel import Dials
 from server.integrations.channels import REGISTRY, in_use
-from server.notifications import store as messages
-from server.notifications.model import Kind
+from server.notifications.actions import post_in
+from server.notifications.model import Draft, Kind
 from server.notifications.preview import Preview, preview
 from server.people import actions as people
 from server.people.model import User
@@ -62,14 +62,24 @@ async def send_test(
         subject = f"[Test] {shown.text.subject}"
         targets = [("ops", None)] if team else await _targets_in(conn, user, channel)
         key = f"test:{new_id()}"
-        for address, destination_id in targets:
-            await messages.insert(
-                conn, dedup_key=key, session_id=None, kind=Kind.TEST, channel=channel,
-                recipient_id=None if team else user.id, role=role, address=address, subject=subject,
-                body=_marked(shown, user, team), calendar=None, now=now, destination_id=destination_id,
+        drafts = [
+            Draft(
+                dedup_key=key,
+                session_id=None,
+                kind=Kind.TEST,
+                channel=channel,
+                recipient_id=None if team else user.id,
+                role=role,
+                address=address,
+                subject=subject,
+                body=_marked(shown, user, team),
+                destination_id=destination_id,
                 url=f"{ctx.settings.public_url}/admin/templates",
                 there=REGISTRY[channel].TRAITS.dials is Dials.PERSON,
-            )  # fmt: skip
+            )
+            for address, destination_id in targets
+        ]
+        await post_in(conn, ctx, drafts)
         trial = Trial(channel, targets[0][0] if len(targets) == 1 else "", subject, len(targets))
         if also is not None:
             await also(conn, trial)

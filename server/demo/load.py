@@ -28,7 +28,7 @@ from server.demo.people import ADMIN, HOURS, MENTEES, MENTOR, MENTORS, PASSWORD,
 from server.demo.session import arrange
 from server.integrations.channels import Channels
 from server.ledger import actions as ledger
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.payroll.model import spans_to_close
 from server.people import actions as people
 from server.people import store as people_store

@@ -1,50 +1,28 @@
-"""Write messages, deliver those that are due, and show what landed in the development inbox."""
+"""Write messages: to a person by every channel that fits, to one address, to the people who run the place."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from email.utils import parseaddr
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from server.base.context import Context
-from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
+from server.base.db import COMMAND_TIMEOUT, Conn
 from server.base.errors import FieldError, Invalid
-from server.base.log import logger
-from server.integrations.channel import Button, Dials, Message, NotSent, Refused, Unavailable, Unreachable
-from server.integrations.channels import REGISTRY, Channels, Registry, in_use, team_channels
-from server.integrations.provider import Provider
-from server.notifications import preferences, replies, store
+from server.integrations.channel import Button, Dials
+from server.integrations.channels import REGISTRY, Registry, in_use, team_channels
+from server.notifications import preferences, store
 from server.notifications.calendar import Method, invitation
-from server.notifications.model import (
-    EMAIL,
-    MAX_ATTEMPTS,
-    MAX_ATTEMPTS_DOWN,
-    Attendee,
-    Delivery,
-    InboxItem,
-    Kind,
-    Occasion,
-    Outgoing,
-    backoff,
-)
+from server.notifications.model import EMAIL, Attendee, Draft, InboxItem, Kind, Occasion
 from server.notifications.reach import LANGUAGE, Destination, Quiet, Reach, ways
-from server.notifications.receipts import apply_in
 from server.notifications.texts import Text, render
 from server.people import store as people
 from server.people.model import Role, User
 
-log = logger(__name__)
-
-BATCH = 50  # development-inbox messages per transaction
 INBOX_LIMIT = 500
-
-_dice = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
 
 async def enqueue_in(
@@ -64,8 +42,7 @@ async def enqueue_in(
 ) -> bool:
     """Write one message by one channel, whatever the person chose; False when it was written before. ``address`` is
     the account's mail address unless said otherwise."""
-    return await store.insert(
-        conn,
+    draft = Draft(
         dedup_key=dedup_key,
         session_id=session_id,
         kind=kind,
@@ -76,32 +53,40 @@ async def enqueue_in(
         subject=text.subject,
         body=text.body,
         calendar=calendar,
-        now=ctx.clock.now(),
         expires_at=expires_at,
     )
+    return bool(await post_in(conn, ctx, [draft]))
+
+
+async def reaches_in(conn: Conn, people: Collection[User]) -> dict[UUID, Reach]:
+    """How each of them is reached, by id."""
+    rows = await store.reaches(conn, [person.id for person in people])
+    found = {}
+    for person in people:
+        row = rows[person.id]
+        found[person.id] = Reach(
+            email=person.email,
+            zone=ZoneInfo(person.timezone),
+            language=row["language"] or LANGUAGE,
+            quiet=Quiet(row["quiet_start"], row["quiet_end"]) if row["quiet_start"] is not None else None,
+            choices={(kind, channel): on for kind, channel, on in row["choices"] or ()},
+            destinations=tuple(
+                Destination(UUID(id_), channel, address)
+                for id_, channel, address in row["destinations"] or ()
+            ),
+            verified=row["verified"],
+        )
+    return found
 
 
 async def reach_in(conn: Conn, person: User) -> Reach:
     """How the person is reached."""
-    row = await store.reach(conn, person.id)
-    assert row is not None  # noqa: S101 - the outer join always returns one
-    quiet = Quiet(row["quiet_start"], row["quiet_end"]) if row["quiet_start"] is not None else None
-    return Reach(
-        email=person.email,
-        zone=ZoneInfo(person.timezone),
-        language=row["language"] or LANGUAGE,
-        quiet=quiet,
-        choices={(kind, channel): on for kind, channel, on in row["choices"] or ()},
-        destinations=tuple(
-            Destination(UUID(id_), channel, address) for id_, channel, address in row["destinations"] or ()
-        ),
-        verified=row["verified"],
-    )
+    return (await reaches_in(conn, [person]))[person.id]
 
 
-async def notify_in(
-    conn: Conn,
+def drafts(
     ctx: Context,
+    reach: Reach,
     *,
     kind: Kind,
     recipient: User,
@@ -116,48 +101,77 @@ async def notify_in(
     expires_at: datetime | None = None,
     zone: ZoneInfo | None = None,
     registry: Registry = REGISTRY,
-) -> bool:
-    """Tell a person, by every channel that fits the person's choices, once per ``dedup_key``; False when all of it
-    was written before.
+) -> list[Draft]:
+    """What `post_in` tells one person, for every channel that fits the person's choices.
 
     ``template`` is the kind's own unless said otherwise, ``link`` where a click leads, ``zone`` the reader's unless
     the times are somebody else's. From ``expires_at`` on it is of no use and does not leave any more. A text that
     cannot be filled raises, so that nobody is told by halves.
     """
     now = ctx.clock.now()
-    reach = await reach_in(conn, recipient)
     open_to_us = in_use(ctx.settings, registry)
     channels = [(name, module.TRAITS) for name, module in registry.items() if name in open_to_us]
-    unsubscribe_url = preferences.unsubscribe_url(ctx.settings, recipient.id, kind, now)
-    told = False
+    written = []
     for way in ways(kind, reach, channels, now, expires_at):
         text = render(
             template or kind, role, zone or reach.zone, values,
             channel=way.channel, form=way.form, language=reach.language, link=link,
         )  # fmt: skip
         mail = way.channel == EMAIL
-        told |= await store.insert(
-            conn,
-            dedup_key=dedup_key,
-            session_id=session_id,
-            kind=kind,
-            channel=way.channel,
-            recipient_id=recipient.id,
-            role=role,
-            address=way.address,
-            subject=text.subject,
-            body=preferences.signed_off(ctx.settings, text.body, reach.language) if mail else text.body,
-            calendar=calendar if mail else None,
-            now=now,
-            buttons=buttons,
-            unsubscribe_url=unsubscribe_url if mail else None,
-            not_before=way.not_before,
-            destination_id=way.destination_id,
-            url=link,
-            expires_at=expires_at,
-            there=registry[way.channel].TRAITS.dials is Dials.PERSON,
+        written.append(
+            Draft(
+                dedup_key=dedup_key,
+                session_id=session_id,
+                kind=kind,
+                channel=way.channel,
+                recipient_id=recipient.id,
+                role=role,
+                address=way.address,
+                subject=text.subject,
+                body=preferences.signed_off(ctx.settings, text.body, reach.language) if mail else text.body,
+                calendar=calendar if mail else None,
+                buttons=tuple(buttons),
+                unsubscribe_url=preferences.unsubscribe_url(ctx.settings, recipient.id, kind, now)
+                if mail
+                else None,
+                not_before=way.not_before,
+                destination_id=way.destination_id,
+                url=link,
+                expires_at=expires_at,
+                there=registry[way.channel].TRAITS.dials is Dials.PERSON,
+            )
         )
-    return told
+    return written
+
+
+async def post_in(conn: Conn, ctx: Context, written: Sequence[Draft]) -> int:
+    """Write them, each once per key, kind, person and channel; returns how many (key, person) were not told before."""
+    return len(await store.insert(conn, written, ctx.clock.now())) if written else 0
+
+
+class News(TypedDict):
+    """What there is to tell one person; see `drafts`."""
+
+    kind: Kind
+    recipient: User
+    role: str
+    dedup_key: str
+    values: Mapping[str, Any]
+    link: str
+    template: NotRequired[str | None]
+    session_id: NotRequired[UUID | None]
+    calendar: NotRequired[str | None]
+    buttons: NotRequired[Sequence[Button]]
+    expires_at: NotRequired[datetime | None]
+    zone: NotRequired[ZoneInfo | None]
+    registry: NotRequired[Registry]
+
+
+async def notify_in(conn: Conn, ctx: Context, **news: Unpack[News]) -> bool:
+    """Tell a person, by every channel that fits the person's choices, once per ``dedup_key``; False when all of it
+    was written before."""
+    reach = await reach_in(conn, news["recipient"])
+    return bool(await post_in(conn, ctx, drafts(ctx, reach, **news)))
 
 
 async def tell_ops_in(
@@ -174,32 +188,35 @@ async def tell_ops_in(
     """Tell the people who run the place: in their team's channel, times in the business zone, or, without one, each
     administrator as each chooses. False when they were told before, or there is nobody."""
     teams = {name: registry[name] for name in team_channels(ctx.settings, registry)}
-    told = False
-    for admin in () if teams else await people.administrators(conn):
-        told |= await notify_in(
-            conn, ctx, kind=kind, recipient=admin, role=Role.ADMIN.value, dedup_key=dedup_key, link=link,
+    administrators = [] if teams else await people.administrators(conn)
+    reaches = await reaches_in(conn, administrators)
+    written = [
+        draft
+        for admin in administrators
+        for draft in drafts(
+            ctx, reaches[admin.id], kind=kind, recipient=admin, role=Role.ADMIN.value, dedup_key=dedup_key, link=link,
             values={**values, "name": admin.name}, session_id=session_id, registry=registry,
-        )  # fmt: skip
+        )
+    ]  # fmt: skip
     for name, module in teams.items():
         text = render(
             kind, "ops", ctx.settings.timezone, values, channel=name, form=module.TRAITS.form, link=link
         )
-        told |= await store.insert(
-            conn,
-            dedup_key=dedup_key,
-            session_id=session_id,
-            kind=kind,
-            channel=name,
-            recipient_id=None,
-            role="ops",
-            address="ops",
-            subject=text.subject,
-            body=text.body,
-            calendar=None,
-            now=ctx.clock.now(),
-            url=link,
+        written.append(
+            Draft(
+                dedup_key=dedup_key,
+                session_id=session_id,
+                kind=kind,
+                channel=name,
+                recipient_id=None,
+                role="ops",
+                address="ops",
+                subject=text.subject,
+                body=text.body,
+                url=link,
+            )
         )
-    return told
+    return bool(await post_in(conn, ctx, written))
 
 
 async def withdraw_in(conn: Conn, session_id: UUID, kind: Kind, keep_prefix: str | None = None) -> int:
@@ -208,9 +225,9 @@ async def withdraw_in(conn: Conn, session_id: UUID, kind: Kind, keep_prefix: str
     return await store.withdraw(conn, session_id, kind, keep_prefix)
 
 
-async def tell_in(
-    conn: Conn,
+def session_drafts(
     ctx: Context,
+    reach: Reach,
     *,
     kind: Kind,
     template: str | None = None,
@@ -222,9 +239,9 @@ async def tell_in(
     values: Mapping[str, Any] | None = None,
     buttons: Sequence[Button] = (),
     expires_at: datetime | None = None,
-) -> bool:
-    """Tell one participant (``role``: mentor or mentee) about a session, once per ``dedup_key``, with an invitation
-    if a ``method`` is given.
+) -> list[Draft]:
+    """What `post_in` tells one participant (``role``: mentor or mentee) about a session, with an invitation if a
+    ``method`` is given.
 
     ``template`` is the kind's own unless said otherwise; ``values`` are for the text on top of the occasion's.
     """
@@ -233,9 +250,9 @@ async def tell_in(
     if method is not None:
         name, address = parseaddr(ctx.settings.mail_from)
         calendar = invitation(occasion, method, Attendee(name or "Visavis", address), ctx.clock.now())
-    return await notify_in(
-        conn,
+    return drafts(
         ctx,
+        reach,
         kind=kind,
         template=template,
         recipient=recipient,
@@ -263,146 +280,6 @@ async def tell_in(
             **(values or {}),
         },
     )
-
-
-async def deliver_due(ctx: Context, channels: Channels, limit: int = 1000, senders: int = 1) -> Delivery:
-    """Deliver up to ``limit`` messages that are due, ``senders`` at once, and say what became of them. Fresh ones leave
-    in the order in which they were written, and before those that are tried again.
-
-    Into the development inbox: in the same transaction as the state, so exactly once. By a provider: the attempt is
-    committed as ``sending`` first, under a lock that the sender's connection holds while we talk. A sender that dies
-    loses the lock and the next one repeats the message under the same id. One window therefore remains in which a
-    message leaves twice: the provider has said yes (or its answer got lost), and our process or the database dies
-    before ``sent`` is committed. SMTP offers nothing to close it (RFC 1047), nor do the others.
-
-    A provider that is down ends its channel's round: the others of it would only wait for the same timeout. One that
-    has had enough for now (its rate, its Retry-After, its breaker) is not asked. What has no provider waits.
-    """
-    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        if lapsed := await store.lapse(conn, ctx.clock.now()):
-            log.warning("messages_lapsed", count=lapsed)
-    state = _Round(limit)
-    if channels.inbox:
-        state.sent = await _into_inbox(ctx, channels, limit)
-        state.left -= state.sent
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(senders):
-            tasks.create_task(_sender(ctx, channels, state))
-    return Delivery(state.sent, state.postponed, state.dead)
-
-
-@dataclass(slots=True)
-class _Round:
-    """What the senders of one round share. ``down``: channels whose provider takes nothing for now."""
-
-    left: int
-    down: set[str] = field(default_factory=set)
-    sent: int = 0
-    postponed: int = 0
-    dead: int = 0
-
-
-async def _sender(ctx: Context, channels: Channels, state: _Round) -> None:
-    """Send one message after the other over one connection, which holds the lease, until there is none.
-
-    Several senders may find the last free place of a provider's rate at once: its bucket is then in debt by as many
-    messages, and pays them back before the next.
-    """
-    async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        while state.left > 0:
-            state.left -= 1
-            ready = channels.ready(ctx.clock.now()) - state.down
-            message = await store.claim(conn, ctx.clock.now(), sorted(ready)) if ready else None
-            if message is None:
-                state.left += 1
-                return
-            try:
-                became = await _send(conn, ctx, channels.providers[message.channel], message)
-            finally:
-                if not conn.is_closed():
-                    await store.let_go(conn, message.id)
-            match became:
-                case "sent":
-                    state.sent += 1
-                case "dead":
-                    state.dead += 1
-                case "postponed":
-                    state.postponed += 1
-                case Down(name):
-                    state.postponed += 1
-                    state.down.add(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Down:
-    """The channel's provider takes nothing for now."""
-
-    channel: str
-
-
-async def _into_inbox(ctx: Context, channels: Channels, limit: int) -> int:
-    async def work(conn: Conn) -> int:
-        now = ctx.clock.now()
-        due = await store.lock_due(conn, now, min(BATCH, limit), beyond=list(channels.providers))
-        for message in due:
-            await store.mark_sending(conn, message.id, now)
-            await store.into_inbox(conn, message.id, now)
-            await store.mark_sent(conn, message.id, now)
-        return len(due)
-
-    sent = 0
-    while sent < limit:
-        count = await in_transaction(ctx.pool, work)
-        sent += count
-        if count == 0:
-            break
-    return sent
-
-
-async def _send(conn: Conn, ctx: Context, provider: Provider, outgoing: Outgoing) -> str | Down:
-    now, attempts = ctx.clock.now(), outgoing.attempts
-    message = Message(
-        id=outgoing.id,
-        to=outgoing.address,
-        subject=outgoing.subject,
-        text=outgoing.body,
-        calendar=outgoing.calendar,
-        date=now,
-        kind=outgoing.kind,
-        buttons=outgoing.buttons,
-        unsubscribe_url=outgoing.unsubscribe_url,
-        url=outgoing.url,
-        answers=outgoing.answers,
-        expires_at=outgoing.expires_at,
-    )
-    try:
-        provider_message_id = await provider.send(message, now)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with this message must not stop the others
-        log.warning(
-            "message_not_sent",
-            notification_id=str(message.id),
-            channel=outgoing.channel,
-            attempts=attempts,
-            error=repr(error),
-        )
-        down = isinstance(error, Unavailable)
-        tired = attempts >= (MAX_ATTEMPTS_DOWN if down else MAX_ATTEMPTS)
-        final = tired or isinstance(error, Refused)
-        wish = error.retry_after if isinstance(error, NotSent) else None
-        later = None if final else now + backoff(attempts, _dice, wish)
-        await store.mark_failed(conn, message.id, str(error)[:500] or repr(error), later)
-        if isinstance(error, Unreachable) and outgoing.destination_id is not None:
-            await store.end_destination(conn, outgoing.destination_id, "gone", now)
-        if down:
-            return Down(outgoing.channel)
-        return "dead" if final else "postponed"
-    async with conn.transaction():
-        # A receipt can be faster than this line: whoever comes second sees what the first has written.
-        await store.lock_provider_message(conn, outgoing.channel, provider_message_id)
-        await store.mark_sent(conn, message.id, ctx.clock.now(), provider_message_id)
-        await apply_in(conn, ctx, outgoing.channel, provider_message_id)
-        await replies.hand_over_in(conn, ctx, outgoing.channel, provider_message_id)
-    return "sent"
 
 
 async def inbox(ctx: Context, limit: int = INBOX_LIMIT) -> list[InboxItem]:

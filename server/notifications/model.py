@@ -121,6 +121,35 @@ class Occasion:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to be written: one person (None: the team), one channel, once for each ``dedup_key``.
+
+    The first attempt is due at ``not_before``, else at once, by any clock. ``there``: writing it is delivering it.
+    ``in_reply_to`` is our id of the person's message that it answers, ``answers`` the provider's.
+    """
+
+    dedup_key: str
+    session_id: UUID | None
+    kind: str
+    channel: str
+    recipient_id: UUID | None
+    role: str
+    address: str
+    subject: str
+    body: str
+    calendar: str | None = None
+    buttons: tuple[Button, ...] = ()
+    unsubscribe_url: str | None = None
+    not_before: datetime | None = None
+    destination_id: UUID | None = None
+    url: str | None = None
+    expires_at: datetime | None = None
+    there: bool = False
+    in_reply_to: UUID | None = None
+    answers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message on its way."""
 

@@ -70,9 +70,8 @@ async def record(ctx: Context, channel: str, events: Sequence[Event]) -> None:
 
     async def work(conn: Conn) -> None:
         for event in events:
-            await store.lock_provider_message(conn, channel, event.id)
-            if event.context_id is not None:
-                await store.lock_provider_message(conn, channel, event.context_id)
+            names = {event.id} if event.context_id is None else {event.id, event.context_id}
+            await store.lock_provider_messages(conn, channel, names)
             if not await store.insert_event(conn, channel, event, ctx.clock.now()):
                 continue
             if event.kind == "malformed":

@@ -13,7 +13,7 @@ from server.base.db import Conn, in_transaction
 from server.base.store import record
 from server.integrations.channel import Button, Event, Form
 from server.notifications import store
-from server.notifications.model import Kind, ReplyReceived
+from server.notifications.model import Draft, Kind, ReplyReceived
 from server.notifications.reach import Reach
 from server.notifications.store import Ours, Reply
 from server.notifications.texts import render
@@ -110,8 +110,7 @@ async def answer_in(
         Kind.REPLY, role, reach.zone, values,
         channel=reply.channel, form=Form.SHORT, language=reach.language, link=link,
     )  # fmt: skip
-    return await store.insert(
-        conn,
+    draft = Draft(
         dedup_key=f"reply:{reply.id}",
         session_id=session_id,
         kind=Kind.REPLY,
@@ -121,11 +120,10 @@ async def answer_in(
         address=reply.sender,
         subject=text.subject,
         body=text.body,
-        calendar=None,
-        now=ctx.clock.now(),
-        buttons=buttons,
+        buttons=tuple(buttons),
         url=link,
         expires_at=expires_at,
         in_reply_to=reply.id,
         answers=reply.provider_message_id,
     )
+    return bool(await store.insert(conn, [draft], ctx.clock.now()))

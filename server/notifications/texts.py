@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -80,6 +80,14 @@ def candidates(template: str, role: str, channel: str, form: Form, language: str
     return [folder + stem for stem in stems for folder in folders]
 
 
+@lru_cache(maxsize=2048)  # all there are; without it each text asks the disk for files it has not got
+def _best(template: str, role: str, channel: str, form: Form, language: str) -> str:
+    """The first of `candidates` that exists. Raises ``jinja2.TemplateNotFound``."""
+    file = _env.select_template(candidates(template, role, channel, form, language))
+    assert file.name is not None  # noqa: S101 - it was found by its name
+    return file.name
+
+
 def language_of(file: str) -> str:
     """The language a file is written in: its folder. Days and words are told in it, whatever its reader asked for."""
     folder, _, name = file.rpartition("/")
@@ -121,8 +129,8 @@ def render(
     without a subject.
     """
     env = _env if missing is StrictUndefined else _env.overlay(undefined=missing)
-    file = env.select_template(candidates(template, role, channel, form, language))
-    told = language_of(file.name or "")
+    name = _best(template, role, channel, form, language)
+    file, told = env.get_template(name), language_of(name)
     tongue = tongue_of(told)
     filled = file.render(
         **values,
@@ -137,8 +145,8 @@ def render(
     )
     head, _, body = filled.partition("\n")
     if not head.startswith("Subject: "):
-        raise ValueError(f"{file.name} does not begin with a subject")
-    if form is Form.SHORT and file.name is not None and file.name.endswith(f"{template}.{role}.txt"):
+        raise ValueError(f"{name} does not begin with a subject")
+    if form is Form.SHORT and name.endswith(f"{template}.{role}.txt"):
         body = link
     # A name or topic cannot smuggle a line into the subject: only the first line is it, and it has one.
     return Text(subject=" ".join(head.removeprefix("Subject: ").split()), body=body.strip() + "\n")

@@ -51,6 +51,12 @@ async def administrators(conn: Conn) -> list[User]:
     return [_user(row) for row in rows]
 
 
+async def users(conn: Conn, people: Iterable[UUID]) -> dict[UUID, User]:
+    """Those there are of them, by id."""
+    rows = await conn.fetch(f"SELECT {_USER} FROM users WHERE id = ANY ($1::uuid[])", list(people))
+    return {row["id"]: _user(row) for row in rows}
+
+
 async def verify_address(conn: Conn, user_id: UUID, now: datetime) -> None:
     """The mail address is this person's, as of now unless it was known before."""
     await conn.execute(

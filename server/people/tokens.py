@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,9 +30,10 @@ class TokenExpired(TokenInvalid):
     """It was one, until its ``exp``."""
 
 
-def _key(settings: Settings, audience: str) -> bytes:
+@lru_cache(maxsize=64)  # a handful of audiences: a minute's reminders sign a hundred thousand times
+def _key(secret_key: str, audience: str) -> bytes:
     """A key per audience, so that a token for one place can never be good in another."""
-    return hmac.digest(settings.secret_key.encode(), b"visavis jwt " + audience.encode(), hashlib.sha256)
+    return hmac.digest(secret_key.encode(), b"visavis jwt " + audience.encode(), hashlib.sha256)
 
 
 def sign(
@@ -44,7 +46,7 @@ def sign(
         "iat": int(now.timestamp()),
         "exp": int(expires_at.timestamp()),
     }
-    return jwt.encode({**claims, **standard}, _key(settings, audience), algorithm=_ALGORITHM)
+    return jwt.encode({**claims, **standard}, _key(settings.secret_key, audience), algorithm=_ALGORITHM)
 
 
 def verify(settings: Settings, audience: str, token: str, now: datetime) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def verify(settings: Settings, audience: str, token: str, now: datetime) -> dict
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
-            _key(settings, audience),
+            _key(settings.secret_key, audience),
             algorithms=[_ALGORITHM],
             audience=audience,
             issuer=settings.public_url,

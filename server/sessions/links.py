@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -63,11 +64,36 @@ def links_for(settings: Settings, of: Booking, user_id: UUID, now: datetime) -> 
         found |= {Action.CONFIRM: of.expires_at, Action.CANCEL: of.expires_at}
     if of.status is Status.APPROVED or (of.status is Status.REQUESTED and not mentor):
         found |= {Action.CANCEL: of.start, Action.MOVE: of.start}
-    return {
-        action.value: f"{settings.public_url}/links/{_token(settings, of.id, user_id, action, now, until)}"
-        for action, until in found.items()
-        if until > now
-    }
+    return _Signed(settings, of.id, user_id, now, {it: until for it, until in found.items() if until > now})
+
+
+class _Signed(Mapping[str, str]):
+    """Links by action, each signed when it is first asked for: most texts show two or none, and a signature costs
+    50 µs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        booking_id: UUID,
+        user_id: UUID,
+        now: datetime,
+        until: Mapping[Action, datetime],
+    ) -> None:
+        self._sign = partial(_token, settings, booking_id, user_id, now=now)
+        self._base, self._until = settings.public_url, {action.value: end for action, end in until.items()}
+        self._signed: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._signed:
+            token = self._sign(action=Action(name), until=self._until[name])
+            self._signed[name] = f"{self._base}/links/{token}"
+        return self._signed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._until)
+
+    def __len__(self) -> int:
+        return len(self._until)
 
 
 def rebook_link(settings: Settings, missed: Booking, now: datetime) -> str:

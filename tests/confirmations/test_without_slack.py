@@ -18,7 +18,7 @@ from server.confirmations.model import Answer
 from server.contact import choices
 from server.contact.model import Change, Choice
 from server.integrations.channels import make_channels
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.notifications.model import Kind
 from server.people import actions as people
 from server.people.model import User

@@ -34,7 +34,7 @@ from server.ledger import actions as ledger
 from server.meetinglog import store as meetinglog
 from server.meetinglog.model import Event
 from server.notifications import receipts
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.notifications.model import MAX_ATTEMPTS_DOWN
 from server.people import store as people_store
 from server.people.model import Principal, Role, User

@@ -21,7 +21,7 @@ from server.base.context import Context
 from server.exports.model import checksum
 from server.integrations.channels import Channels
 from server.integrations.provider import Provider
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from tests.jobs.scenes import HOUR, SCENES, Step, Taker, World, journey, settle, world
 from tests.support.census import census, change
 from tests.support.fuses import doomed_pool

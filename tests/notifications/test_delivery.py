@@ -16,7 +16,8 @@ from server.integrations.channels import Channels, make_channels
 from server.integrations.mail import SmtpMailer
 from server.integrations.provider import Provider
 from server.notifications import actions as notifications
-from server.notifications.actions import deliver_due, enqueue_in, inbox
+from server.notifications.actions import enqueue_in, inbox
+from server.notifications.delivery import deliver_due
 from server.notifications.model import MAX_ATTEMPTS, Delivery, Kind
 from server.notifications.texts import Text
 from server.settings import Settings, Smtp, SmtpSecurity
@@ -148,6 +149,56 @@ async def test_a_sender_that_goes_away_in_the_middle_is_replaced_at_once(
     await asyncio.gather(first, return_exceptions=True)
     assert await deliver_due(story.ctx, mailer_to(smtp_server)) == Delivery(sent=1)
     assert await states(story) == {"a": ("sent", 2)}
+
+
+class Counting:
+    """Takes a moment for each message, and counts how many are with it at once; some it names as nobody can."""
+
+    rate = Rate(1000, 1000)
+
+    def __init__(self, unspeakable: str = "") -> None:
+        self.taken: list[str] = []
+        self.most = self.now = 0
+        self._unspeakable = unspeakable
+
+    async def send(self, message: Message) -> str:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.002 + 0.004 * (len(self.taken) % 3))
+        self.now -= 1
+        self.taken.append(message.subject)
+        return "\0" if message.subject == self._unspeakable else f"name of {message.subject}"
+
+
+async def test_several_leave_at_once_and_none_of_them_twice(story: Story) -> None:
+    """One connection holds many leases, and would be given each of its own again, were it to ask."""
+    for n in range(40):
+        await write(story, str(n))
+    provider = Counting()
+    channels = Channels({"email": Provider(provider)})
+    rounds = await asyncio.gather(*(deliver_due(story.ctx, channels, 30, 6) for _ in range(2)))
+    assert sum(r.sent for r in rounds) == 40
+    assert sorted(provider.taken) == sorted(f"Subject {n}" for n in range(40))
+    assert 1 < provider.most <= 12
+    assert set((await states(story)).values()) == {("sent", 1)}
+    names = await story.ctx.pool.fetch("SELECT subject, provider_message_id AS name FROM notifications")
+    assert all(row["name"] == f"name of {row['subject']}" for row in names)
+
+
+async def test_a_name_that_cannot_be_written_down_makes_nothing_leave_again(story: Story) -> None:
+    """Messages that come back together are noted together, unless one of them spoils it."""
+    for n in range(6):
+        await write(story, str(n))
+    provider = Counting(unspeakable="Subject 2")
+    assert await deliver_due(story.ctx, Channels({"email": Provider(provider)}), senders=6) == Delivery(
+        sent=6
+    )
+    assert len(provider.taken) == 6
+    assert set((await states(story)).values()) == {("sent", 1)}
+    names = await story.ctx.pool.fetch(
+        "SELECT provider_message_id AS name FROM notifications ORDER BY subject"
+    )
+    assert [row["name"] for row in names] == [None if n == 2 else f"name of Subject {n}" for n in range(6)]
 
 
 async def test_without_a_provider_messages_wait_outside_demo_mode(story: Story) -> None:

@@ -11,7 +11,8 @@ from jobs.outbox import drain
 from server.base.clock import SteppedClock
 from server.base.db import Pool
 from server.integrations.channels import Channels
-from server.notifications.actions import deliver_due, inbox
+from server.notifications.actions import inbox
+from server.notifications.delivery import deliver_due
 from server.sessions import actions as sessions
 from server.settings import Settings
 from tests.support.story import Story, make_story

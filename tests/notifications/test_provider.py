@@ -23,9 +23,9 @@ from server.integrations.channel import (
 )
 from server.integrations.channels import REGISTRY, Channels, make_channels
 from server.integrations.provider import LONGEST_REST, TRIP_AFTER, Breaker, Bucket
-from server.notifications import store
-from server.notifications.actions import deliver_due, notify_in
-from server.notifications.model import LONGEST_DELAY, Delivery, Kind, backoff
+from server.notifications.actions import notify_in, post_in
+from server.notifications.delivery import deliver_due
+from server.notifications.model import LONGEST_DELAY, Delivery, Draft, Kind, backoff
 from server.settings import Settings
 from tests.support.reach import give_number
 from tests.support.story import Story, make_story
@@ -69,12 +69,13 @@ async def loft(
 ) -> tuple[Story, Pigeons, Channels]:
     story, pigeons = await make_story(pool, clock, settings), Pigeons()
     async with pool.acquire() as conn:
-        for n in range(count):
-            assert await store.insert(
-                conn, dedup_key=str(n), session_id=None, kind="reminder", channel="pigeon", role="mentee",
-                recipient_id=story.mentee.id, address="the third roof",
-                subject=f"S{n}", body="B", calendar=None, now=clock.now(),
-            )  # fmt: skip
+        drafts = [
+            Draft(
+                str(n), None, "reminder", "pigeon", story.mentee.id, "mentee", "the third roof", f"S{n}", "B"
+            )
+            for n in range(count)
+        ]
+        assert await post_in(conn, story.ctx, drafts) == count
     return story, pigeons, make_channels(settings, {**REGISTRY, "pigeon": Loft(pigeons)})
 
 

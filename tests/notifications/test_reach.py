@@ -16,10 +16,10 @@ from server.base.ids import new_id
 from server.integrations.channel import Message, Rate, Unreachable
 from server.integrations.channels import REGISTRY, Channels
 from server.integrations.provider import Provider
-from server.notifications import store
-from server.notifications.actions import deliver_due, notify_in
+from server.notifications.actions import notify_in, post_in
+from server.notifications.delivery import deliver_due
 from server.notifications.kinds import KINDS
-from server.notifications.model import Delivery, Kind
+from server.notifications.model import Delivery, Draft, Kind
 from server.notifications.preferences import LINK_LIFE, read_unsubscribe, unsubscribe_url
 from server.notifications.reach import Destination, Quiet, Reach, quiet_until, ways
 from server.settings import Settings
@@ -161,11 +161,11 @@ async def test_an_address_that_is_no_more_is_forgotten(story: Story) -> None:
 
     async with story.ctx.pool.acquire() as conn:
         device = await give_number(conn, story.mentor.id, "push", "https://push.example/1", story.clock.now())
-        await store.insert(
-            conn, dedup_key="a", session_id=None, kind="reminder", channel="push", recipient_id=story.mentor.id,
-            role="mentor", address="https://push.example/1", subject="S", body="B", calendar=None,
-            now=story.clock.now(), destination_id=device,
+        draft = Draft(
+            "a", None, "reminder", "push", story.mentor.id, "mentor", "https://push.example/1", "S", "B",
+            destination_id=device,
         )  # fmt: skip
+        await post_in(conn, story.ctx, [draft])
     assert await deliver_due(story.ctx, Channels({"push": Provider(Gone())})) == Delivery(dead=1)
     assert (
         await story.ctx.pool.fetchval("SELECT ended_reason FROM destinations WHERE id = $1", device) == "gone"

@@ -13,7 +13,7 @@ from server.base.db import Pool
 from server.integrations.channel import Message, Rate, Refused, Unavailable
 from server.integrations.channels import Channels
 from server.integrations.provider import Provider
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.notifications.model import MAX_ATTEMPTS, MAX_ATTEMPTS_DOWN
 from server.notifications.retry import ROUND, TIRED, WORTH
 from server.settings import Settings

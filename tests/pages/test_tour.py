@@ -9,7 +9,7 @@ import pytest
 
 from server.booking.model import Booking
 from server.confirmations import actions as confirmations
-from server.confirmations.model import Answer
+from server.confirmations.model import Answer, Question
 from server.confirmations.tickets import Purpose, Ticket, Verb, write
 from server.contact.address import verify_url
 from server.notifications.model import Kind
@@ -212,7 +212,9 @@ async def test_every_page_for_every_role(site: Site, visit: Visit) -> None:
     soon = world.open_now
     async with site.ctx.pool.acquire() as conn, conn.transaction():
         both = (soon.mentor_id, soon.mentee_id)
-        await confirmations.ask_in(conn, site.ctx, soon.session_id, soon.revision + 1, soon.start, both)
+        await confirmations.ask_in(
+            conn, site.ctx, [Question(soon.session_id, soon.revision + 1, soon.start, both)]
+        )
     for who, answer in ((world.mentor, Answer.YES), (world.mentee, Answer.NO)):
         await confirmations.answer(site.ctx, who.id, soon.session_id, answer, "page")
     names = names_of(site)

@@ -8,6 +8,7 @@ from uuid import UUID
 from server.base.db import Pool
 from server.base.ids import new_id
 from server.notifications import store
+from server.notifications.model import Draft
 
 
 async def put(
@@ -18,9 +19,9 @@ async def put(
     async with pool.acquire() as conn:
         for subject in subjects:
             key = str(new_id())
-            assert await store.insert(
-                conn, dedup_key=key, session_id=None, kind="reminder", channel="in_app", recipient_id=user_id,
-                role="mentee", address="", subject=subject, body=body, calendar=None, now=now, url=url, there=True,
-            )  # fmt: skip
+            draft = Draft(
+                key, None, "reminder", "in_app", user_id, "mentee", "", subject, body, url=url, there=True
+            )
+            assert await store.insert(conn, [draft], now)
             ids.append(await conn.fetchval("SELECT id FROM notifications WHERE dedup_key = $1", key))
     return ids

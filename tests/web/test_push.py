@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from server.integrations.channels import make_channels
-from server.notifications.actions import deliver_due, notify_in
+from server.notifications.actions import notify_in
+from server.notifications.delivery import deliver_due
 from server.notifications.model import Delivery, Kind
 from server.people.model import Role
 from server.settings import Settings

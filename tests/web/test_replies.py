@@ -19,7 +19,7 @@ from server.confirmations.tickets import Verb
 from server.contact import choices
 from server.contact.model import Change
 from server.integrations.channels import make_channels
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.people.model import User
 from server.sessions import actions as sessions
 from tests.support.reach import give_number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.integrations.channels import Channels
-from server.notifications.actions import deliver_due
+from server.notifications.delivery import deliver_due
 from server.people.model import Role
 from tests.support.reach import give_number
 from tests.web.conftest import World, world

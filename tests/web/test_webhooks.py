@@ -21,8 +21,9 @@ from server.base.ids import new_id
 from server.integrations.channels import make_channels
 from server.integrations.sms import signature_of
 from server.integrations.whatsapp import signed
-from server.notifications import store
-from server.notifications.actions import deliver_due
+from server.notifications.actions import post_in
+from server.notifications.delivery import deliver_due
+from server.notifications.model import Draft
 from server.providers import Providers, Twilio, WhatsApp
 from server.settings import Settings
 from tests.support.providers import (
@@ -64,11 +65,18 @@ class Scene:
 
     async def send(self, channel: str) -> UUID:
         async with self.story.ctx.pool.acquire() as conn:
-            await store.insert(
-                conn, dedup_key=str(new_id()), session_id=None, kind="reminder", channel=channel, role="mentee",
-                recipient_id=self.story.mentee.id, address="+15550123456", subject="S", body="B", calendar=None,
-                now=self.story.clock.now(),
-            )  # fmt: skip
+            draft = Draft(
+                str(new_id()),
+                None,
+                "reminder",
+                channel,
+                self.story.mentee.id,
+                "mentee",
+                "+15550123456",
+                "S",
+                "B",
+            )
+            await post_in(conn, self.story.ctx, [draft])
             newest: UUID = await conn.fetchval("SELECT id FROM notifications ORDER BY id DESC LIMIT 1")
         await deliver_due(self.story.ctx, make_channels(self.story.ctx.settings))
         return newest

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -46,14 +47,20 @@ CHROMIUM_ARGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Servers:
     """The servers of one test session. `template` is a migrated database that nobody connects to."""
 
+    directory: Path
     postgres: PostgresServer
     redis: RedisServer
     template: str
     databases: Databases
+
+    async def start_postgres_again(self) -> None:
+        """After its stop; at the same address, with the same data."""
+        port = urlsplit(self.postgres.url).port
+        self.postgres = await start_postgres(self.directory, durable=False, port=port)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +94,7 @@ async def _start(directory: Path) -> Servers:
     finally:
         await conn.close()
     databases = Databases(postgres.superuser_url, "visavis")
-    return Servers(postgres, await start_redis(directory, durable=False), "visavis", databases)
+    return Servers(directory, postgres, await start_redis(directory, durable=False), "visavis", databases)
 
 
 async def _stop(servers: Servers) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ import aiohttp
 import asyncpg
 import pytest
 
+from jobs.outbox import MAX_ATTEMPTS
+from server.base.db import Conn
+from server.base.facts import encode
+from server.base.ids import new_id
 from server.embedded.postgres import free_port
 from server.endpoints import Endpoints
+from server.notifications.model import ReplyReceived
 from server.settings import load_settings
 from tests.support.processes import open_pid, read_until, wait_for_end
 
@@ -90,6 +96,43 @@ async def healthy(url: str) -> bool:
         return response.status == 200
 
 
+async def metrics_tell_of_the_worker(up: Up, conn: Conn) -> None:
+    """What the worker has done is at the web process's /metrics, although it is another process."""
+    assert up.pids["web"] != up.pids["worker"]
+    event = new_id()
+    await conn.execute(
+        "INSERT INTO provider_events (id, channel, event_key, kind, provider_message_id, sender, body, received_at,"
+        " handed_at) VALUES ($1, 'whatsapp', 'wamid.1', 'reply', 'wamid.1', '+15550100009', 'Hello', $2, $2)",
+        event, datetime.now(UTC),
+    )  # fmt: skip
+    reply = encode(ReplyReceived(None, datetime.now(UTC), event))
+    # Somebody's reply whom we do not know, and a fact of another release at its last attempt.
+    for kind, data, attempts in ((ReplyReceived.KIND, reply, 0), ("from_the_future", {}, MAX_ATTEMPTS - 1)):
+        await conn.execute(
+            "INSERT INTO facts (kind, at, data, attempts, next_attempt_at) VALUES ($1, $2, $3, $4, $2)",
+            kind, datetime.now(UTC), json.dumps(data), attempts,
+        )  # fmt: skip
+    undone = (
+        "SELECT (SELECT count(*) FROM facts WHERE handled_at IS NULL)"
+        " + (SELECT count(*) FROM job_runs WHERE finished_at IS NULL)"
+        " + (SELECT (count(*) = 0)::int FROM job_runs WHERE job = 'reminders')"
+    )
+    async with asyncio.timeout(START_SECONDS):
+        while await conn.fetchval(undone):  # noqa: ASYNC110 - another process does it
+            await asyncio.sleep(0.1)
+    runs = await conn.fetch("SELECT job, count(*) AS n FROM job_runs WHERE result = 'ok' GROUP BY 1")
+    async with aiohttp.ClientSession() as client, client.get(f"{up.url}/metrics") as response:
+        text = await response.text()
+    told = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(told["visavis_outbox_pending"]) == 0
+    assert float(told["visavis_dead_letters"]) == 1
+    assert float(told['visavis_replies_total{result="stranger"}']) == 1
+    for job, count in runs:  # another tick may have been run since
+        assert float(told[f'visavis_job_runs_total{{job="{job}",result="ok"}}']) >= count
+        assert float(told[f'visavis_job_seconds_sum{{job="{job}"}}']) > 0
+        assert float(told[f'visavis_job_lateness_seconds{{job="{job}"}}']) >= 0
+
+
 async def test_it_starts_says_where_and_stops_in_order(open_directory: Path) -> None:
     async with running(open_directory) as up:
         assert re.search(r"running at http://127\.0\.0\.1:\d+\n", up.said)
@@ -102,6 +145,7 @@ async def test_it_starts_says_where_and_stops_in_order(open_directory: Path) -> 
         conn = await asyncpg.connect(settings.database_url)
         assert await conn.fetchval("SELECT count(*) FROM users") > 3
         users = await conn.fetchval("SELECT count(*) FROM users")
+        await metrics_tell_of_the_worker(up, conn)
         await conn.close()
         ends = [open_pid(pid) for pid in up.pids.values()]
         up.process.send_signal(signal.SIGINT)

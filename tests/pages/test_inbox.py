@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.pages.conftest import Site, Visit
 from tests.support.inbox import put
@@ -47,3 +47,37 @@ async def test_a_message_comes_while_the_page_is_open_and_leads_to_its_session(
     await expect(page.locator("[data-bell-count]")).to_be_hidden()
     await expect(page.get_by_text("All read")).to_be_visible()
     assert visitor.complaints == []
+
+
+async def test_without_a_socket_the_bell_asks_once_a_minute_until_there_is_one(
+    site: Site, visit: Visit
+) -> None:
+    """A proxy that lets no WebSocket through, and then does."""
+    world, pool = site.world, site.ctx.pool
+    await pool.execute("UPDATE notifications SET read_at = created_at WHERE channel = 'in_app'")
+    visitor = await visit(world.mentee.email)
+    page = visitor.page
+    through = False
+
+    async def proxy(route: WebSocketRoute) -> None:
+        if through:
+            route.connect_to_server()
+        else:
+            await route.close(code=1001)  # before any hello
+
+    await page.route_web_socket(re.compile(r"/ws$"), proxy)
+    await page.clock.install()
+    await visitor.goto("/inbox")
+    bell = page.locator("[data-bell]")
+    await expect(bell).to_have_attribute("data-live", "off")
+    await put(pool, world.mentee.id, site.clock.now(), "One", "Two")
+    await expect(bell).to_have_accessible_name("Inbox")
+    await page.clock.run_for(61_000)
+    await expect(bell).to_have_accessible_name("Inbox, 2 unread")
+    await expect(page.locator(".is-unread")).to_have_count(2)  # the page itself looks again, too
+    await expect(bell).to_have_attribute("data-live", "off")
+    through = True
+    await page.clock.run_for(4_000)
+    await expect(bell).to_have_attribute("data-live", "on")
+    await put(pool, world.mentee.id, site.clock.now(), "Three")
+    await expect(bell).to_have_accessible_name("Inbox, 3 unread")

@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.app import running
+from server.base.db import create_pool
 from server.base.talk import Talk
 from server.people.model import Role
+from tests.conftest import Servers
 from tests.signaling.conftest import Talker, until
 from tests.support.inbox import put
 from tests.web.conftest import PASSWORD, Client, World
@@ -210,6 +212,41 @@ async def test_after_a_lost_connection_everybody_looks_again(world: World, datab
     await talker.wait("look_again")
     await tell(world, me, "After")
     assert (await talker.wait("notification"))["item"]["subject"] == "After"
+
+
+async def test_after_a_restart_of_the_database_it_listens_and_counts_again(
+    world: World, servers: Servers, database_url: str
+) -> None:
+    """Who asks while PostgreSQL is away is told to come back; who only listens keeps the socket."""
+    me = await world.person(Role.MENTEE)
+    await tell(world, me, "Before")
+    talker, curious = await open_socket(world, me), await open_socket(world, me)
+    for tab in (talker, curious):
+        assert (await tab.wait("inbox"))["unread"] == 1
+    await servers.postgres.stop()
+    try:
+        asked = asyncio.create_task(curious.until_closed())
+        await curious.send(type="look")
+        closed, said = await asked
+        assert (closed, [it["code"] for it in said]) == (1013, ["unavailable"])
+        await talker.send(type="read_all")
+        assert (await talker.wait("error"))["code"] == "unavailable"
+    finally:
+        await servers.start_postgres_again()
+    # Written by somebody else, perhaps before we listen again: then nobody tells us of it but our own look.
+    async with await create_pool(database_url) as another:
+        await put(another, me.id, world.clock.now(), "Meanwhile")
+    await talker.wait("look_again")
+    await talker.send(type="look")
+    inbox = await talker.wait("inbox")
+    assert (inbox["unread"], [it["subject"] for it in inbox["items"]]) == (2, ["Meanwhile", "Before"])
+    [new] = await tell(world, me, "After")
+    told = await talker.wait("notification")
+    while told["item"]["subject"] == "Meanwhile":  # heard as well as looked at
+        told = await talker.wait("notification")
+    assert (told["item"]["id"], told["unread"]) == (new, 3)
+    await talker.send(type="read", ids=[new])
+    assert (await talker.wait("unread"))["unread"] == 2
 
 
 async def test_two_web_processes_hear_the_same(world: World) -> None:

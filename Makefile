@@ -61,7 +61,8 @@ janus:
 
 bench: .venv/dev.stamp browser janus  ## Benchmarks, as ratios where a peer is installed.
 	$(BIN)/pytest -q -s -m heavy tests/media
-	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/media/test_fuzz.py tests/media/test_fuzz_server.py
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest -q tests/media/test_fuzz.py tests/media/test_fuzz_server.py \
+	  tests/availability/test_expansion.py
 	$(BIN)/python -m tests.media.bench_forward
 	$(BIN)/python -m tests.availability.bench_slots
 	$(BIN)/python -m tests.booking.bench_crowd

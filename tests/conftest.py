@@ -13,6 +13,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 from playwright.async_api import Browser, async_playwright
 from redis.asyncio import Redis
@@ -26,6 +27,12 @@ from server.settings import Settings, load_settings
 from tests.support.databases import Databases
 from tests.support.radicale import Radicale, running_radicale
 from tests.support.smtp import SmtpServer, running_smtp
+
+# A loaded machine is no failure.
+hypothesis.settings.register_profile("quick", deadline=None)
+# `HYPOTHESIS_PROFILE=long` for a search of minutes (make bench).
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 _numbers = itertools.count(1)
 

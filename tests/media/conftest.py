@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 import pytest
-from hypothesis import settings
 
 from media import MediaConfig, MediaEvent, MediaServer
 from tests.media.client import Client, caller
 
 E = TypeVar("E")
-
-# A loaded machine is no failure.
-settings.register_profile("media", deadline=None)
-# `HYPOTHESIS_PROFILE=long` for a search of minutes (make bench).
-settings.register_profile("long", deadline=None, max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "media"))
 
 
 @dataclass

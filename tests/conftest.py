@@ -124,7 +124,7 @@ async def make_empty_database(servers: Servers) -> AsyncIterator[MakeDatabase]:
 
     async def make() -> str:
         name = f"empty_{next(_numbers)}"
-        await _administer(servers, f"CREATE DATABASE {name} OWNER visavis")
+        await _administer(servers, f"CREATE DATABASE {name} OWNER visavis STRATEGY FILE_COPY")
         made.append(name)
         return _sibling(servers, name)
 

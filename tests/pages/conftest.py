@@ -79,7 +79,11 @@ class Model:
 @pytest.fixture(scope="session")
 def model(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
     name = "pages_model"
-    asyncio.run(administer(servers, f"CREATE DATABASE {name} OWNER visavis TEMPLATE {servers.template}"))
+    asyncio.run(
+        administer(
+            servers, f"CREATE DATABASE {name} OWNER visavis TEMPLATE {servers.template} STRATEGY FILE_COPY"
+        )
+    )
     yield Model(
         name, asyncio.run(_populate(sibling(servers, name), servers, tmp_path_factory.mktemp("model")))
     )
@@ -102,7 +106,9 @@ async def _populate(url: str, servers: Servers, directory: Path) -> World:
 async def database_url(servers: Servers, model: Model) -> AsyncIterator[str]:
     """A fresh copy of the world."""
     name = f"pages_{next(_numbers)}"
-    await administer(servers, f"CREATE DATABASE {name} OWNER visavis TEMPLATE {model.database}")
+    await administer(
+        servers, f"CREATE DATABASE {name} OWNER visavis TEMPLATE {model.database} STRATEGY FILE_COPY"
+    )
     yield sibling(servers, name)
     await administer(servers, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -184,15 +184,15 @@ class JobFigures:
 
 async def figures(conn: Conn) -> list[JobFigures]:
     """Job metrics out of the table: the worker serves nothing itself, so the web process asks here."""
+    # Every minute's runs of 100 days are most of a million rows: counted without sorting them.
     rows = await conn.fetch(
-        "SELECT DISTINCT ON (job) job,"
-        " count(*) FILTER (WHERE result = 'ok') OVER w AS ok,"
-        " count(*) FILTER (WHERE result = 'failed') OVER w AS failed,"
-        " count(*) FILTER (WHERE result = 'skipped') OVER w AS skipped,"
-        " coalesce(sum(extract(epoch FROM finished_at - started_at)) OVER w, 0)::float8 AS seconds,"
-        " lateness_seconds AS last_lateness"
-        " FROM job_runs WHERE finished_at IS NOT NULL WINDOW w AS (PARTITION BY job)"
-        " ORDER BY job, scheduled_for DESC"
+        "SELECT job, count(*) FILTER (WHERE result = 'ok') AS ok,"
+        " count(*) FILTER (WHERE result = 'failed') AS failed,"
+        " count(*) FILTER (WHERE result = 'skipped') AS skipped,"
+        " coalesce(extract(epoch FROM sum(finished_at - started_at)), 0)::float8 AS seconds,"
+        " (SELECT lateness_seconds FROM job_runs l WHERE l.job = r.job AND l.finished_at IS NOT NULL"
+        "  ORDER BY l.scheduled_for DESC LIMIT 1) AS last_lateness"
+        " FROM job_runs r WHERE finished_at IS NOT NULL GROUP BY job ORDER BY job"
     )
     return [JobFigures(**row) for row in rows]
 

@@ -234,7 +234,7 @@ def make_environment(asset: Callable[[str], str], templates: Path = TEMPLATES) -
     env.filters |= {
         "instant": instant, "when": when, "clock": clock, "day": day, "distance": distance, "rfc3339": rfc3339,
         "zone_label": zone_label, "duration": spoken_duration, "tokens": tokens, "initials": initials, "hue": hue,
-        "paragraphs": paragraphs, "long_day": long_day, "month": month,
+        "paragraphs": paragraphs, "wall": wall_clock, "long_day": long_day, "month": month,
     }  # fmt: skip
     env.globals |= {"asset": asset, "zone_choices": zone_choices, "zone_or_utc": zone_or_utc}
     return env

@@ -16,13 +16,13 @@ function take() {
 }
 
 async function renew() {
-  const { mentor = "", minutes = "", zone = "UTC" } = times.dataset;
+  const { mentor = "", minutes = "", zone = "UTC", choose = "", nothing = "" } = times.dataset;
   const from = new Date(serverNow()).toISOString();
   const to = new Date(serverNow() + AHEAD * 86_400_000).toISOString();
   try {
     /** @type {{slots: {start: string, end: string}[]}} */
     const { slots } = await call("GET", `/mentors/${mentor}/slots?${new URLSearchParams({ from, to, tz: zone, length: minutes })}`);
-    times.replaceChildren(make("option", { value: "" }, slots.length > 0 ? "Choose another time" : "No open times in the next weeks"));
+    times.replaceChildren(make("option", { value: "" }, slots.length > 0 ? choose : nothing));
     for (const slot of slots) times.append(make("option", { value: `${slot.start}/${slot.end}` }, spokenSpan(slot.start, slot.end, zone)));
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from uuid import UUID
 
 from jobs.outbox import drain
 from jobs.reminders import remind
+from server.booking.model import Status
 from server.confirmations.tickets import Purpose, Ticket, Verb, write
+from server.contact import choices
+from server.contact.model import Change
+from server.notifications.tongues import TONGUES
 from server.people.model import Role
 from tests.web.conftest import NOW, World, hour, open_hours, world
+from web.wording import WORDS
 
 __all__ = ["world"]
 
@@ -64,6 +70,22 @@ async def test_from_the_question_to_both_pages(world: World) -> None:
     assert shown.text.count('href="/links/') == 2 and "The session still stands" in shown.text
     assert "Jonas cannot come, " in (await mentor.get(f"//sessions/{session}")).text
 
+    await choices.change(world.ctx, mentee.id, Change(language="de"))
+    german = (await world.nobody.get(f"//confirm/{no}")).text
+    assert (
+        'lang="de"' in german and "Noch ist nichts abgesagt." in german and "Das Gespräch absagen" in german
+    )
+    assert "The session still stands" not in german and "Uhr (" in german
+    cancel = re.search(r'href="(/links/[^"]+)">Das Gespräch absagen', german)
+    assert cancel is not None
+    page = (await world.nobody.get("/" + cancel[1])).text
+    assert (
+        "Dieses Gespräch absagen?" in page
+        and "Grund" in page
+        and "Vereinbart" in page
+        and "Reason" not in page
+    )
+
     assert (await mentee.post(f"/bookings/{booked['id']}/cancel", {"reason": "ill"})).status == 200
     for refused in (
         await world.nobody.post(f"/confirmations/{no}"),
@@ -71,8 +93,26 @@ async def test_from_the_question_to_both_pages(world: World) -> None:
     ):
         assert (refused.status, refused.json["code"]) == (409, "session_cancelled")
     gone = await world.nobody.get(f"//confirm/{no}")
-    assert gone.status == 409 and "This session was called off" in gone.text
+    assert (
+        gone.status == 409 and "Dieses Gespräch ist abgesagt" in gone.text and "called off" not in gone.text
+    )
     assert (await world.nobody.post("/confirmations/" + "A" * 71)).status == 404
+
+
+def test_every_language_of_these_pages_has_the_same_words() -> None:
+    fields = {
+        language: {name: set(re.findall(r"\{(\w+)\}", text)) for name, text in words.items()}
+        for language, words in WORDS.items()
+    }
+    assert set(fields) == set(TONGUES)
+    for found in fields.values():
+        assert {name: it for name, it in found.items() if name in fields["en"]} == fields["en"]
+    only_german = set(fields["de"]) - set(fields["en"])
+    assert only_german == {f"status_{it}" for it in Status} | {
+        "session_cancelled",
+        "session_begun",
+        "session_moved",
+    }
 
 
 async def test_the_counters_are_there_from_the_start(world: World) -> None:

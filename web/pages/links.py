@@ -17,34 +17,10 @@ from server.sessions.links import Action
 from web.access import Public
 from web.context import context
 from web.pages.render import reader_of, render
-from web.rendering import zone_or_utc
 from web.routing import page
+from web.wording import ENGLISH, voice_of
 
 _AHEAD: Final = timedelta(days=28)
-_TITLES: Final = {
-    Action.APPROVE: "Agree to this time?",
-    Action.REJECT: "Decline this time?",
-    Action.CONFIRM: "Take this time?",
-    Action.CANCEL: "Cancel this session?",
-    Action.MOVE: "Propose another time?",
-    Action.REBOOK: "Book another time?",
-}
-_BUTTONS: Final = {
-    Action.APPROVE: "Agree",
-    Action.REJECT: "Decline",
-    Action.CONFIRM: "Take it",
-    Action.CANCEL: "Cancel the session",
-    Action.MOVE: "Propose it",
-    Action.REBOOK: "Book it",
-}
-_DONE: Final = {
-    Action.APPROVE: "Agreed. You both get a mail.",
-    Action.REJECT: "Declined. The other side is told.",
-    Action.CONFIRM: "It is yours. You get a mail when it is confirmed.",
-    Action.CANCEL: "Cancelled. The other side is told.",
-    Action.MOVE: "Proposed. Until the other side agrees, the old time stands.",
-    Action.REBOOK: "Requested. You get a mail when it is confirmed.",
-}
 
 
 async def one(request: http.Request) -> http.StreamResponse:
@@ -53,7 +29,9 @@ async def one(request: http.Request) -> http.StreamResponse:
     try:
         opened = await links.open_link(ctx, request.match_info["token"])
     except Refusal as refusal:
-        return await render(request, "link.html", status=refusal.http_status, refusal=refusal, opened=None)
+        return await render(
+            request, "link.html", status=refusal.http_status, refusal=refusal, opened=None, voice=ENGLISH
+        )
     link, of = opened.link, opened.booking
     reader = await reader_of(request)
     person = await people.get_user(ctx, link.user_id)
@@ -78,9 +56,8 @@ async def one(request: http.Request) -> http.StreamResponse:
         refusal=None,
         opened=opened,
         token=request.match_info["token"],
-        title=_TITLES[link.action],
-        button=_BUTTONS[link.action],
-        done=_DONE[link.action],
+        voice=await voice_of(ctx, person),
+        step="propose" if link.action is Action.MOVE else link.action.value,
         danger=link.action in (Action.CANCEL, Action.REJECT),
         asks_reason=link.action in (Action.CANCEL, Action.REJECT, Action.MOVE),
         other=of.mentee_name if mentor else of.mentor_name,
@@ -93,7 +70,6 @@ async def one(request: http.Request) -> http.StreamResponse:
         chosen=chosen,
         gone=gone,
         price=await _price(request, of, chosen or next(iter(times), None)),
-        zone=zone_or_utc(person.timezone),
     )
 
 

@@ -14,7 +14,7 @@ from server.base.db import COMMAND_TIMEOUT
 from server.base.errors import Refusal
 from server.notifications.actions import reach_in
 from server.notifications.reach import LANGUAGE
-from server.notifications.texts import clock_of, day_of, span_of
+from server.notifications.texts import clock_of, day_of, zone_name
 from server.people.model import User
 
 Words: TypeAlias = Mapping[str, str]
@@ -26,6 +26,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             "with": "With",
             "when": "When",
             "topic": "Topic",
+            "span": "{day}, {start} to {end}",
             "session_with": "Session with {other}",
             "fee": "The time for cancelling without charge is over: {fee} of {price} tokens go to {mentor}.",
             "nothing": "Nothing to answer here",
@@ -82,6 +83,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             "these": "These are open:",
             "new_time": "New time",
             "choose": "Choose a time",
+            "choose_another": "Choose another time",
             "no_times": "No open times in the next weeks",
             "reason": "Reason",
             "optional": "(optional)",
@@ -93,6 +95,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             "with": "Mit",
             "when": "Wann",
             "topic": "Thema",
+            "span": "{day}, {start} bis {end} Uhr",
             "session_with": "Gespräch mit {other}",
             "fee": "Die Frist für eine kostenlose Absage ist vorbei: {fee} von {price} Tokens gehen an {mentor}.",
             "nothing": "Hier gibt es nichts zu beantworten",
@@ -147,6 +150,7 @@ WORDS: Final[Mapping[str, Words]] = MappingProxyType(
             "these": "Diese sind frei:",
             "new_time": "Neue Zeit",
             "choose": "Wählen Sie eine Zeit",
+            "choose_another": "Wählen Sie eine andere Zeit",
             "no_times": "Keine freien Zeiten in den nächsten Wochen",
             "reason": "Grund",
             "optional": "(freiwillig)",
@@ -185,12 +189,18 @@ class Voice:
         return WORDS[self.language].get(refusal.code, refusal.detail)
 
     def span(self, start: datetime, end: datetime) -> str:
-        """As the mails tell it."""
-        return span_of(start, self.zone, end, self.language)
+        """The page tells the `place` beside it."""
+        return self.say(
+            "span",
+            day=day_of(start, self.zone, self.language),
+            start=clock_of(start, self.zone),
+            end=clock_of(end, self.zone),
+        )
 
-    def brief(self, start: datetime, end: datetime) -> str:
-        """One of many in a list, beside which the zone is told."""
-        return f"{day_of(start, self.zone, self.language)}, {clock_of(start, self.zone)}–{clock_of(end, self.zone)}"
+    def place(self, at: datetime) -> tuple[str, str]:
+        """``Asia/Kolkata`` and ``UTC+05:30``."""
+        name, _, offset = zone_name(at, self.zone).rpartition(", ")
+        return name, offset
 
     def status(self, status: str) -> str:
         return WORDS[self.language].get(f"status_{status}", "")

@@ -48,7 +48,7 @@ KINDS: Final[Mapping[Kind, About]] = MappingProxyType(
         Kind.REMINDER: About("A session comes near", _BOTH, pressing=True, own=True),
         Kind.NO_SHOW_NUDGE: About("You are being waited for", _BOTH, pressing=True, own=True),
         Kind.FOLLOW_UP: About("After a session", _BOTH, own=True),
-        Kind.TESTIMONIAL_PUBLISHED: About("What a mentee says about you is published", _BOTH),
+        Kind.TESTIMONIAL_PUBLISHED: About("Words about a session are published", _BOTH),
         Kind.TESTIMONIAL_REJECTED: About("Your words were not published", _MENTEE),
         Kind.CONDUCT_WARNED: About("You have missed sessions", _BOTH, essential=True),
         Kind.CONDUCT_RESTRICTED: About("You cannot book for a while", _BOTH, essential=True),

@@ -107,7 +107,7 @@ class Event:
     sender: str | None = None
     body: str = ""  # a button's payload, a text, or an error
     permanent: bool = True  # of a failure
-    said_at: datetime | None = None  # of a reply: by the person's telephone
+    said_at: datetime | None = None  # by the provider's clock; of a reply: by the person's telephone
 
 
 class NotificationChannel(Protocol):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -30,6 +32,7 @@ TRAITS: Final = Traits("SMS", Form.SHORT, Dials.NUMBER, disturbs=True)
 RATE: Final = Rate(per_second=1, burst=10)  # a long code sends one segment a second; Twilio queues the burst
 MAX_TEXT: Final = 1600  # characters, Twilio's limit for a message of several segments
 CALLBACK: Final = "/webhooks/twilio"
+AT: Final = "at"  # in the callback's query: when the message was handed over, in Unix seconds
 TOO_MANY: Final = 20429
 # https://www.twilio.com/docs/api/errors: for these the number will not become another one by waiting.
 QUEUE_FULL: Final = 30001
@@ -57,7 +60,8 @@ class TwilioSms:
                 "To": message.to,
                 "From": it.sender,
                 "Body": f"{message.subject}\n{message.text}".strip()[:MAX_TEXT],
-                "StatusCallback": self._callback_url,
+                # Twilio signs no time, but the address with all that is in it.
+                "StatusCallback": f"{self._callback_url}?{AT}={int(message.date.timestamp())}",
             },
             headers={"Authorization": encode_basic_auth(it.account_sid, it.auth_token)},
         )
@@ -81,6 +85,12 @@ def signature_of(auth_token: str, url: str, form: Mapping[str, str]) -> str:
     """X-Twilio-Signature: HMAC-SHA1 over the URL and the parameters, sorted, names and values without separators."""
     signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
     return base64.b64encode(hmac.digest(auth_token.encode(), signed.encode(), hashlib.sha1)).decode()
+
+
+def handed_over_at(query: str) -> datetime | None:
+    """What a callback's query says of when we handed the message over; None when it says nothing."""
+    found = re.fullmatch(rf"{AT}=(\d{{1,11}})", query, re.ASCII)
+    return datetime.fromtimestamp(int(found[1]), UTC) if found else None
 
 
 def read_callback(form: Mapping[str, str]) -> list[Event]:

@@ -168,18 +168,18 @@ def read_webhook(body: bytes) -> list[Event]:
 
 def _events(value: Mapping[str, Any]) -> Iterator[Event]:
     for status in _dicts(value.get("statuses")):
+        at = _instant(status.get("timestamp"))
         match status:
             case {"id": str(wamid), "status": "sent" | "delivered" as kind}:
-                yield Event(kind, wamid)
+                yield Event(kind, wamid, said_at=at)
             case {"id": str(wamid), "status": "read"}:
-                yield Event("delivered", wamid)  # who has read it has got it
+                yield Event("delivered", wamid, said_at=at)  # who has read it has got it
             case {"id": str(wamid), "status": "failed"}:
                 errors = list(_dicts(status.get("errors")))
                 codes = {error.get("code") for error in errors}
                 text = "; ".join(f"{error.get('code')}: {error.get('title', '')}" for error in errors)
-                yield Event(
-                    "failed", wamid, body=text[:500], permanent=not codes & (LATER | OVER_LIMIT | DOWN)
-                )
+                permanent = not codes & (LATER | OVER_LIMIT | DOWN)
+                yield Event("failed", wamid, body=text[:500], permanent=permanent, said_at=at)
     for message in _dicts(value.get("messages")):
         match message:
             case {"id": str(wamid), "from": str(sender)}:

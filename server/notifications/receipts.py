@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import random
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from server.base.context import Context
@@ -19,6 +20,7 @@ from server.notifications.model import MAX_ATTEMPTS, Status, backoff
 
 log = logger(__name__)
 
+STALE: Final = timedelta(days=8)  # Meta repeats for seven days what was not answered; Twilio for hours
 MAX_KEPT: Final = 20_000  # characters of what could not be read
 _dice = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
@@ -40,7 +42,8 @@ def greet_whatsapp(ctx: Context, query: Mapping[str, str]) -> str:
 async def from_whatsapp(ctx: Context, body: bytes, signature: str) -> None:
     """A post of the webhook. What is signed and cannot be read is kept, so that it is not posted again and again.
 
-    Raises ``NotFound`` without a configured number and ``Unauthenticated("bad_signature")``.
+    Raises ``NotFound`` without a configured number and ``Unauthenticated`` with ``bad_signature`` or
+    ``stale_signature``.
     """
     it = ctx.settings.providers.whatsapp
     if it is None:
@@ -51,17 +54,21 @@ async def from_whatsapp(ctx: Context, body: bytes, signature: str) -> None:
         events = whatsapp.read_webhook(body)
     except (ValueError, RecursionError):
         events = [_malformed(body)]
+    _must_be_fresh(ctx, max((it.said_at for it in events if it.said_at is not None), default=None))
     await record(ctx, "whatsapp", events)
 
 
-async def from_twilio(ctx: Context, form: Mapping[str, str], signature: str) -> None:
-    """A status callback. Raises ``NotFound`` without an account and ``Unauthenticated("bad_signature")``."""
+async def from_twilio(ctx: Context, form: Mapping[str, str], query: str, signature: str) -> None:
+    """A status callback with the ``query`` of its address, as it came. Raises ``NotFound`` without an account and
+    ``Unauthenticated`` with ``bad_signature`` or ``stale_signature``."""
     it = ctx.settings.providers.twilio
     if it is None:
         raise NotFound("not_found", "There is nothing here.")
     # The address that we gave Twilio, not the one a proxy may have made of it: that is what was signed.
-    if not _same(signature, sms.signature_of(it.auth_token, ctx.settings.public_url + sms.CALLBACK, form)):
+    url = ctx.settings.public_url + sms.CALLBACK + (f"?{query}" if query else "")
+    if not _same(signature, sms.signature_of(it.auth_token, url, form)):
         raise _bad_signature()
+    _must_be_fresh(ctx, sms.handed_over_at(query) or datetime.min.replace(tzinfo=UTC))
     await record(ctx, "sms", sms.read_callback(form))
 
 
@@ -103,6 +110,13 @@ async def apply_in(conn: Conn, ctx: Context, channel: str, provider_message_id: 
         await store.settle_delivery(
             conn, found.notification_id, status, found.failed_at, later, found.error or "not delivered"
         )
+
+
+def _must_be_fresh(ctx: Context, said_at: datetime | None) -> None:
+    """What was signed long ago is no post of the provider's: somebody has kept it. (Within that time it is harmless:
+    each event counts once.)"""
+    if said_at is not None and said_at < ctx.clock.now() - STALE:
+        raise Unauthenticated("stale_signature", "This was signed too long ago.")
 
 
 def _malformed(body: bytes) -> Event:

@@ -154,7 +154,7 @@ async def test_what_twilio_gets(fakes: FakeProviders) -> None:
             "To": "+919876543210",
             "From": "+15550100",
             "Body": "A <b> & c\nHello\n\n  there",
-            "StatusCallback": "https://mentoring.example/webhooks/twilio",
+            "StatusCallback": f"https://mentoring.example/webhooks/twilio?at={int(MESSAGE.date.timestamp())}",
         }
     ]
     with pytest.raises(Refused):

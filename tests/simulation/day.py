@@ -372,7 +372,7 @@ class Day:
             self.played.receipts[wamid] = set(told)
             for status in told * (2 if self.dice.random() < 0.2 else 1):
                 due = now + timedelta(seconds=self.dice.randrange(0, 1500))
-                self.late.append((due, _receipt(wamid, status)))
+                self.late.append((due, _receipt(wamid, status, now)))
         due_now = [document for when, document in self.late if when <= now]
         self.late = [it for it in self.late if it[0] > now]
         self.dice.shuffle(due_now)
@@ -394,8 +394,9 @@ class Day:
         return played
 
 
-def _receipt(wamid: str, status: str) -> bytes:
-    entry: dict[str, Any] = {"id": wamid, "status": status, "timestamp": "1", "recipient_id": "1"}
+def _receipt(wamid: str, status: str, at: datetime) -> bytes:
+    told_at = str(int(at.timestamp()))
+    entry: dict[str, Any] = {"id": wamid, "status": status, "timestamp": told_at, "recipient_id": "1"}
     if status == "failed":
         entry["errors"] = [{"code": 131026, "title": "Message undeliverable"}]
     value = {"messaging_product": "whatsapp", "statuses": [entry]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from aiohttp import web as http
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import Counter
 from redis.asyncio import Redis
+from yarl import URL
 
 from server.base.clock import SteppedClock
 from server.base.context import Context
@@ -97,10 +99,17 @@ class Scene:
         async with self.client.post("/webhooks/whatsapp", data=body, headers=headers) as reply:
             return reply.status
 
-    async def twilio(self, form: dict[str, str], token: str = TOKEN) -> int:
+    async def twilio(self, form: dict[str, str], token: str = TOKEN, *, query: str | None = None) -> int:
+        """At the address that we gave with the last SMS, unless said otherwise."""
+        asked = [body["StatusCallback"] for body in self.fakes.taken if "StatusCallback" in body]
         url = self.story.ctx.settings.public_url + "/webhooks/twilio"
+        if query is not None:
+            url += f"?{query}"
+        elif asked:
+            url = asked[-1]
         headers = {"X-Twilio-Signature": signature_of(token, url, form)}
-        async with self.client.post("/webhooks/twilio", data=form, headers=headers) as reply:
+        path = url.removeprefix(self.story.ctx.settings.public_url)
+        async with self.client.post(URL(path, encoded=True), data=form, headers=headers) as reply:
             return reply.status
 
 
@@ -179,6 +188,24 @@ async def test_a_forged_post_leaves_no_trace(scene: Scene) -> None:
     assert scene.rejected == {"whatsapp": 2, "sms": 1}
 
 
+async def test_a_post_that_somebody_has_kept_leaves_no_trace_either(scene: Scene) -> None:
+    """Its events are forgotten after a hundred days: then they would count again."""
+    now = int(scene.story.clock.now().timestamp())
+    delivered = {"MessageSid": "SM1", "MessageStatus": "delivered"}
+    for age, statuses in ((timedelta(days=9), (401, 401)), (timedelta(days=7, hours=23), (200, 204))):
+        at = now - int(age.total_seconds())
+        old = {"id": "wamid.1", "status": "delivered", "timestamp": str(at)}
+        assert await scene.whatsapp({"statuses": [old]}) == statuses[0]
+        assert await scene.twilio(delivered, query=f"at={at}") == statuses[1]
+        assert await scene.events() == (0 if age.days > 8 else 2)
+    for query in ("", "at=", "at=soon", "at=%00", "at=99999999999999", "&".join(["x=1"] * 50)):
+        assert await scene.twilio(delivered, query=query) == 401
+    assert scene.rejected == {"whatsapp": 1, "sms": 7}
+    # One that is fresh carries the others of its post.
+    fresh = {"id": "wamid.2", "status": "delivered", "timestamp": str(now)}
+    assert await scene.whatsapp({"statuses": [old, fresh]}) == 200
+
+
 async def test_the_limit_is_generous_and_says_when_to_come_back(scene: Scene) -> None:
     wait = await count(scene.redis, replace(WEBHOOKS, tries=0), "whatsapp", "127.0.0.1")
     assert (
@@ -191,6 +218,7 @@ async def test_the_limit_is_generous_and_says_when_to_come_back(scene: Scene) ->
     body = b"{}"
     async with scene.client.post("/webhooks/whatsapp", data=body) as reply:
         assert reply.status == 429 and 0 < int(reply.headers["Retry-After"]) <= WEBHOOKS.seconds
+    await scene.send("sms")
     assert await scene.twilio({"MessageSid": "SM1", "MessageStatus": "delivered"}) == 204  # a limit for each
 
 

@@ -20,7 +20,7 @@ REJECTED: http.AppKey[Counter] = http.AppKey("webhook posts rejected", Counter)
 
 @contextlib.asynccontextmanager
 async def guarded(request: http.Request, channel: str) -> AsyncIterator[None]:
-    """Within the limit; and a post that nobody we know has signed leaves no trace but a counter."""
+    """Within the limit; and a post that nobody we know has signed lately leaves no trace but a counter."""
     await spend(request, WEBHOOKS, channel, address(request))
     try:
         yield
@@ -44,11 +44,12 @@ async def whatsapp(request: http.Request) -> http.StreamResponse:
 async def twilio(request: http.Request) -> http.StreamResponse:
     async with guarded(request, "sms"):
         form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        await receipts.from_twilio(context(request), form, request.headers.get("X-Twilio-Signature", ""))
+        signature = request.headers.get("X-Twilio-Signature", "")
+        await receipts.from_twilio(context(request), form, request.rel_url.raw_query_string, signature)
     return http.Response(status=204)
 
 
-_UNSIGNED = {401: ("bad_signature",), 429: ("rate_limited",)}
+_UNSIGNED = {401: ("bad_signature", "stale_signature"), 429: ("rate_limited",)}
 
 ROUTES = (
     Route(

@@ -22,20 +22,24 @@ import asyncpg
 import uvloop
 
 from jobs.outbox import drain
+from jobs.reactions import REACTIONS
 from jobs.reminders import remind
 from jobs.worker import POOL_SIZE, SENDERS
-from server.attendance.model import PersonJoined
+from server.attendance.model import PersonJoined, PersonLeft
 from server.base.clock import SystemClock
 from server.base.context import Context
 from server.base.db import create_pool
-from server.base.facts import encode
+from server.base.facts import Fact, encode
 from server.base.ids import new_id
+from server.base.store import record
+from server.booking.model import BookingApproved
 from server.embedded.postgres import start_postgres
 from server.integrations.channel import Message, Rate
 from server.integrations.channels import Channels
 from server.integrations.provider import Provider
 from server.migrations import migrate
 from server.notifications.delivery import deliver_due
+from server.sessions.model import SessionPublished
 from server.settings import load_settings
 
 STEP = 5_000
@@ -127,6 +131,32 @@ async def populate(ctx: Context, count: int, start: datetime, due: datetime) -> 
         await conn.execute("ANALYZE", timeout=120)
 
 
+async def drain_mix(ctx: Context, count: int) -> None:
+    """What becomes of so many sessions between their approval and their end, for the record: it has no goal."""
+    now = ctx.clock.now()
+    start = now + timedelta(hours=30)
+    await populate(ctx, count, start, start - timedelta(hours=4))
+    facts: list[Fact] = []
+    async with ctx.pool.acquire() as conn, conn.transaction():
+        sessions = await conn.fetch("SELECT id, session_id, mentor_id, mentee_id FROM bookings ORDER BY id")
+        for booking, session, *both in sessions:
+            times = (start, start + timedelta(hours=1))
+            facts.append(BookingApproved(session, now, booking, *both, *times, 0))
+            facts.append(SessionPublished(session, now, booking, *both, *times))
+            facts += [PersonJoined(session, now, who, f"peer-{who}") for who in both]
+            facts += [PersonLeft(session, now, who, f"peer-{who}", "closed") for who in both]
+        await record(conn, *facts)
+    reactions = sum(len(REACTIONS[fact.KIND]) for fact in facts)
+    started = time.perf_counter()
+    handled = 0
+    while done := (await drain(ctx, 10_000)).handled:
+        handled += done
+    took = time.perf_counter() - started
+    async with ctx.pool.acquire() as conn:
+        written = await conn.fetchval("SELECT count(*) FROM notifications")
+    say(f"  {handled:,} of {len(facts):,} facts, {written:,} messages: {reactions / took:,.0f} reactions/s")
+
+
 class SlowProvider:
     """Takes each message after LATENCY, as many at once as it is given."""
 
@@ -197,6 +227,8 @@ async def measure(words: argparse.Namespace) -> bool:
                 ctx = Context(pool, SystemClock(), replace(settings, demo=False))
                 say(f"One worker, a backlog of {words.backlog:,} facts:")
                 good = await drain_backlog(ctx, words.backlog)
+                say(f"One worker, {words.mixed:,} sessions from their approval to their end:")
+                await drain_mix(ctx, words.mixed)
                 for name, lead in TIERS.items():
                     say(f"One worker, reminders of {words.sessions:,} sessions due at once, {name}:")
                     good &= await all_reminded(ctx, words.sessions, lead)
@@ -210,6 +242,7 @@ async def measure(words: argparse.Namespace) -> bool:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.jobs.bench_jobs", description=__doc__)
     parser.add_argument("--backlog", type=int, default=50_000)
+    parser.add_argument("--mixed", type=int, default=2_000)
     parser.add_argument("--sessions", type=int, default=10_000)
     return 0 if uvloop.run(measure(parser.parse_args(argv))) else 1
 

@@ -41,9 +41,9 @@ ARQ_JOB_TIMEOUT = 10  # seconds; the doorbell only rings. A killed worker's ring
 SENDERS = 16  # messages on their way at once: a provider that takes 0.1 s is sent 150 a second; Exim takes 20 callers
 FEW_MAILS = 20  # messages that leave one after the other, before many do at once
 MAILS_AT_ONCE = 200  # messages per round: stopping waits for no more
-POOL_SIZE = (
-    36  # six jobs with a lock, a heartbeat and a transaction each; senders, the outbox's lanes, calendars
-)
+# Each of twelve jobs holds a connection with its lock while it waits for one for its work: with fewer than these all
+# could hold one and none get the second. Mail, the outbox's lanes, calendars and heartbeats share the rest.
+POOL_SIZE = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ class Worker:
     def __init__(
         self, ctx: Context, channels: Channels, redis_url: str | None, pace: Pace | None = None
     ) -> None:
+        if ctx.pool.get_max_size() < POOL_SIZE:
+            raise ValueError(
+                f"a worker needs a pool of {POOL_SIZE} connections, or its jobs wait for each other"
+            )
         self._pace = pace or Pace()
         self._facts, self._mails, self._calendars = Bell(), Bell(), Bell()
         self._looks, self._wishes = Bell(), Bell()

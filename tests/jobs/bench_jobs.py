@@ -139,12 +139,12 @@ async def drain_mix(ctx: Context, count: int) -> None:
     facts: list[Fact] = []
     async with ctx.pool.acquire() as conn, conn.transaction():
         sessions = await conn.fetch("SELECT id, session_id, mentor_id, mentee_id FROM bookings ORDER BY id")
-        for booking, session, *both in sessions:
+        for booking, session, mentor, mentee in sessions:
             times = (start, start + timedelta(hours=1))
-            facts.append(BookingApproved(session, now, booking, *both, *times, 0))
-            facts.append(SessionPublished(session, now, booking, *both, *times))
-            facts += [PersonJoined(session, now, who, f"peer-{who}") for who in both]
-            facts += [PersonLeft(session, now, who, f"peer-{who}", "closed") for who in both]
+            facts.append(BookingApproved(session, now, booking, mentor, mentee, *times, 0))
+            facts.append(SessionPublished(session, now, booking, mentor, mentee, *times))
+            facts += [PersonJoined(session, now, who, f"peer-{who}") for who in (mentor, mentee)]
+            facts += [PersonLeft(session, now, who, f"peer-{who}", "closed") for who in (mentor, mentee)]
         await record(conn, *facts)
     reactions = sum(len(REACTIONS[fact.KIND]) for fact in facts)
     started = time.perf_counter()

@@ -13,9 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
+from jobs.periodic import JOBS
+from jobs.worker import POOL_SIZE, Worker
 from server.attendance import actions as attendance
 from server.base.clock import SteppedClock
+from server.base.context import Context
 from server.base.db import Pool
+from server.integrations.channels import Channels
 from server.integrations.wake import QUEUE, arq_waker
 from server.ledger import actions as ledger
 from server.payroll import actions as payroll
@@ -284,3 +288,12 @@ async def test_without_redis_the_work_goes_on_and_afterwards_the_bell_is_heard_a
                 await asyncio.sleep(0.1)
         assert worker.returncode is None
     relay.cut()
+
+
+async def test_a_pool_in_which_jobs_would_wait_for_each_other_is_refused(
+    pool: Pool, clock: SteppedClock, settings: Settings
+) -> None:
+    assert pool.get_max_size() < POOL_SIZE
+    with pytest.raises(ValueError, match="needs a pool of 36 connections"):
+        Worker(Context(pool, clock, settings), Channels(), None)
+    assert len(JOBS) * 3 <= POOL_SIZE

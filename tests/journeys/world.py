@@ -13,7 +13,7 @@ from uuid import UUID
 import aiohttp
 
 from jobs.periodic import JobReport, run_job
-from jobs.worker import Pace, Worker
+from jobs.worker import POOL_SIZE, Pace, Worker
 from server.app import listening, running
 from server.base.clock import OffsetClock
 from server.base.context import Context
@@ -75,7 +75,7 @@ async def world(environ: dict[str, str], smtp: SmtpServer) -> AsyncIterator[Worl
     settings = load_settings(environ)
     clock = OffsetClock()
     async with (
-        await create_pool(settings.database_url) as pool,
+        await create_pool(settings.database_url, max_size=POOL_SIZE) as pool,
         running(settings, clock=clock) as app,
         listening(app, settings),
         working(Context(pool, clock, settings), settings),

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import ClientSession, CookieJar, TCPConnector
 from aiohttp.test_utils import TestServer
 
-from jobs.worker import Worker
+from jobs.worker import POOL_SIZE, Worker
 from server.app import running
 from server.base.clock import OffsetClock, SystemClock
 from server.base.context import Context
@@ -48,7 +48,7 @@ async def test_redis_goes_and_comes_back_empty(settings: Settings, open_director
 
         assert mentee.user is not None
         email = mentee.user.email
-        pool = await stack.enter_async_context(await create_pool(settings.database_url))
+        pool = await stack.enter_async_context(await create_pool(settings.database_url, max_size=POOL_SIZE))
         worker = Worker(Context(pool, SystemClock(), settings), Channels(inbox=True), settings.redis_url)
         working = asyncio.create_task(worker.run())
 

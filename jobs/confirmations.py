@@ -36,7 +36,7 @@ def buttons_for(
     language: str = LANGUAGE,
 ) -> tuple[Button, ...]:
     """Their payloads come back from a telephone, so they are signed, for one person and one time of one session. Their
-    titles show under an answer; those under a reminder are in the template that Meta has approved."""
+    titles show under an answer; under a reminder WhatsApp shows those of the template that Meta has approved."""
     titles = tongue_of(language).buttons
     return tuple(
         Button(titles[verb], write(settings, Purpose.BUTTON, Ticket(session_id, user_id, revision, verb)))
@@ -71,7 +71,9 @@ def ask(
         for draft in meeting.drafts(
             ctx, reaches, role, Kind.REMINDER, key, template=template, expires_at=expires_at,
             values={"confirm": links_of(ctx.settings, session_id, person.id, revision)},
-            buttons=buttons_for(ctx.settings, session_id, person.id, revision, QUESTION),
+            buttons=buttons_for(
+                ctx.settings, session_id, person.id, revision, QUESTION, reaches[person.id].language
+            ),
         )
     ]  # fmt: skip
 

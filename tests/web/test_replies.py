@@ -318,14 +318,22 @@ async def test_our_answer_is_free_text_only_within_a_day(talk: Talk) -> None:
 async def test_whoever_reads_german_is_answered_in_german(talk: Talk) -> None:
     story = talk.scene.story
     await choices.change(story.ctx, story.mentee.id, Change(language="de"))
-    asked, _ = await talk.sent("reminder", story.mentee)
+    await sessions.reschedule(
+        story.ctx, story.mentor.id, talk.booking.id, start=START + timedelta(hours=2), end=START + timedelta(hours=3),
+        reason="",
+    )  # fmt: skip
+    await sessions.approve(story.ctx, story.mentee.id, talk.booking.id)
+    await talk.settle()
+    await talk.go(-120)  # asked anew, in German
+    asked, buttons = await talk.sent("reminder", story.mentee)
+    assert list(buttons) == ["Ja, ich komme", "Nein", "Andere Zeit"]
     answer = await talk.hears("leider nicht", asked)
     assert words(answer).startswith(
-        "Notiert: Sie können Asha Rao um 11:00 Uhr nicht treffen. Möchten Sie absagen"
+        "Notiert: Sie können Asha Rao um 13:00 Uhr nicht treffen. Möchten Sie absagen"
     )
     assert list(pressed(answer)) == ["Absagen", "Andere Zeit"]
     really = await talk.hears("Absagen", payload=pressed(answer)["Absagen"])
-    assert words(really).startswith("Das Gespräch mit Asha Rao um 11:00 Uhr wirklich absagen?")
+    assert words(really).startswith("Das Gespräch mit Asha Rao um 13:00 Uhr wirklich absagen?")
     assert list(pressed(really)) == ["Ja, absagen", "Nicht absagen"]
     assert words(await talk.hears("Ja", payload=pressed(really)["Ja, absagen"])).startswith("Abgesagt. ")
     late = words(await talk.hears("ja", asked))

@@ -20,6 +20,7 @@ from tests.conftest import Servers
 from tests.conftest import _administer as administer
 from tests.conftest import _sibling as sibling
 from tests.pages.world import NOW, PASSWORD, World, build
+from tests.support.logins import log_in
 from web.context import CONTEXT
 
 _numbers = itertools.count(1)
@@ -48,21 +49,8 @@ class Visitor:
         return response.status
 
     async def log_in(self, email: str, password: str = PASSWORD) -> None:
-        """As the form does it, without drawing the form: the tests of the form itself fill it in."""
-        form = await (await self.page.request.get(f"{self.site.url}/login")).text()
-        token = form.partition('name="csrf_token" value="')[2].partition('"')[0]
-        fields: dict[str, str | float | bool] = {
-            "csrf_token": token,
-            "email": email,
-            "password": password,
-            "next": "/dashboard",
-        }
-        origin = {"Origin": self.site.url}
-        answer = await self.page.request.post(
-            f"{self.site.url}/login", form=fields, headers=origin, max_redirects=0
-        )
-        assert answer.status == 303, await answer.text()
-        await self.goto("/dashboard")
+        """Logged in, on no page yet."""
+        await log_in(self.page.context, self.site.url, email, password)
 
 
 Visit: TypeAlias = Callable[..., Awaitable[Visitor]]

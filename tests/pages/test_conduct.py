@@ -34,6 +34,7 @@ async def miss_twice_more(site: Site) -> None:
 async def test_a_banner_an_appeal_and_an_answer(site: Site, visit: Visit) -> None:
     await miss_twice_more(site)
     mentee = await visit("mentee@demo.visavis.test")
+    await mentee.goto("/dashboard")
     page = mentee.page
     await expect(page.locator(".standing-notice")).to_contain_text(
         "you cannot book until Fri 10 Apr, 05:20 EDT"

@@ -165,6 +165,7 @@ async def test_the_way_into_the_room_opens_in_time(site: Site, visit: Visit) -> 
     world = site.world
     site.clock.set(world.open_now.start - timedelta(minutes=15, seconds=3))
     visitor = await visit(world.mentee.email)
+    await visitor.goto("/dashboard")
     join = visitor.page.locator("a[data-room-opens]")
     await expect(join).to_have_attribute("aria-disabled", "true")
     await expect(visitor.page.locator("[data-countdown]")).to_contain_text("Starts in 15 min")

@@ -67,6 +67,7 @@ async def test_a_fault_of_the_rules_appears_beside_its_field(site: Site, visit: 
 async def test_a_request_is_approved_with_a_click(site: Site, visit: Visit) -> None:
     world = site.world
     visitor = await visit(world.mentor.email)
+    await visitor.goto("/dashboard")
     await visitor.page.get_by_role("button", name="Approve").click()
     await expect(visitor.page.locator("#toasts")).to_contain_text("Confirmed.")
     await expect(visitor.page.get_by_role("region", name="Coming up")).to_contain_text(
@@ -80,6 +81,7 @@ async def test_a_request_is_approved_with_a_click(site: Site, visit: Visit) -> N
 async def test_a_request_is_declined_with_a_reason(site: Site, visit: Visit) -> None:
     world = site.world
     visitor = await visit(world.mentor.email, width=360)
+    await visitor.goto("/dashboard")
     await visitor.page.get_by_role("button", name="Decline").click()
     dialog = visitor.page.get_by_role("dialog")
     await dialog.get_by_label("Reason").fill("I am on holiday that week")
@@ -92,6 +94,7 @@ async def test_a_request_is_declined_with_a_reason(site: Site, visit: Visit) -> 
 async def test_she_proposes_one_of_her_open_times(site: Site, visit: Visit) -> None:
     world = site.world
     visitor = await visit(world.mentor.email)
+    await visitor.goto("/dashboard")
     await visitor.page.get_by_role("button", name="Propose another time").click()
     dialog = visitor.page.get_by_role("dialog")
     await dialog.get_by_label("New time").select_option("2026-04-02T07:00:00Z/2026-04-02T07:30:00Z")

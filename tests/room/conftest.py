@@ -12,12 +12,13 @@ from uuid import UUID
 
 import pytest
 from aiohttp import ClientSession, CookieJar
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from server.app import listening, running
 from server.base.clock import OffsetClock
 from server.people.model import Role
 from server.settings import Settings
+from tests.support.logins import log_in
 from tests.web.conftest import NOW, PASSWORD, Client, World, hour, open_hours
 from web.context import CONTEXT
 
@@ -211,19 +212,11 @@ class Stage:
         somebody = Somebody(client.user.name, page, self.world.base, self.session_id)
         _listen(somebody)
         try:
-            await self._log_in(context, page, client)
+            await log_in(context, self.world.base, client.user.email, PASSWORD)
             yield somebody
         finally:
             await context.close()
         assert not somebody.complaints, somebody.complaints
-
-    async def _log_in(self, context: BrowserContext, page: Page, client: Client) -> None:
-        assert client.user is not None
-        await page.goto(f"{self.world.base}/login")
-        await page.get_by_label("Email").fill(client.user.email)
-        await page.get_by_label("Password", exact=True).fill(PASSWORD)
-        await page.get_by_role("button", name="Log in").click()
-        await page.wait_for_url("**/dashboard")
 
 
 def _listen(somebody: Somebody) -> None:

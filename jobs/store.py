@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from server.base.db import Conn, rows_affected
+from server.base.db import Conn
 from server.base.ids import new_id
 
 # ---------------------------------------------------------------- one run of one job
@@ -172,27 +172,32 @@ async def paused_jobs(conn: Conn) -> dict[str, datetime]:
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """What `/metrics` tells of a job: runs by result, seconds they took in all, lateness of the last one in seconds."""
+    """What `/metrics` tells of a job: runs by result and seconds they took, of all times; lateness of the last one in
+    seconds, None when retention has removed every run (a job that is no more)."""
 
     job: str
     ok: int
     failed: int
     skipped: int
     seconds: float
-    last_lateness: float
+    last_lateness: float | None
 
 
 async def figures(conn: Conn) -> list[JobFigures]:
     """Job metrics out of the table: the worker serves nothing itself, so the web process asks here."""
     # Every minute's runs of 100 days are most of a million rows: counted without sorting them.
     rows = await conn.fetch(
-        "SELECT job, count(*) FILTER (WHERE result = 'ok') AS ok,"
-        " count(*) FILTER (WHERE result = 'failed') AS failed,"
-        " count(*) FILTER (WHERE result = 'skipped') AS skipped,"
-        " coalesce(extract(epoch FROM sum(finished_at - started_at)), 0)::float8 AS seconds,"
-        " (SELECT lateness_seconds FROM job_runs l WHERE l.job = r.job AND l.finished_at IS NOT NULL"
+        "WITH counted AS ("
+        " SELECT job, result, count(*) AS runs, sum(finished_at - started_at) AS took"
+        " FROM job_runs WHERE finished_at IS NOT NULL GROUP BY job, result"
+        " UNION ALL SELECT job, result, runs, took FROM job_totals)"
+        " SELECT job, coalesce(sum(runs) FILTER (WHERE result = 'ok'), 0)::bigint AS ok,"
+        " coalesce(sum(runs) FILTER (WHERE result = 'failed'), 0)::bigint AS failed,"
+        " coalesce(sum(runs) FILTER (WHERE result = 'skipped'), 0)::bigint AS skipped,"
+        " extract(epoch FROM sum(took))::float8 AS seconds,"
+        " (SELECT lateness_seconds FROM job_runs l WHERE l.job = c.job AND l.finished_at IS NOT NULL"
         "  ORDER BY l.scheduled_for DESC LIMIT 1) AS last_lateness"
-        " FROM job_runs r WHERE finished_at IS NOT NULL GROUP BY job ORDER BY job"
+        " FROM counted c GROUP BY job ORDER BY job"
     )
     return [JobFigures(**row) for row in rows]
 
@@ -200,8 +205,10 @@ async def figures(conn: Conn) -> list[JobFigures]:
 async def reply_figures(conn: Conn) -> dict[str, int]:
     """Replies of people by what became of them, in all."""
     rows = await conn.fetch(
-        "SELECT coalesce(result, 'waiting') AS result, count(*) AS number FROM provider_events WHERE kind = 'reply'"
-        " GROUP BY 1"
+        "SELECT result, sum(replies)::bigint AS number FROM ("
+        " SELECT coalesce(result, 'waiting') AS result, count(*) AS replies"
+        " FROM provider_events WHERE kind = 'reply' GROUP BY 1"
+        " UNION ALL SELECT result, replies FROM reply_totals) AS counted GROUP BY result"
     )
     return {row["result"]: row["number"] for row in rows}
 
@@ -320,11 +327,28 @@ class Old(StrEnum):
     )
 
 
+# What `/metrics` counts goes on being counted: the statement that removes rows adds them to the totals.
+_COUNTED = {
+    Old.JOB_RUNS: (
+        "INSERT INTO job_totals AS t SELECT job, result, count(*), sum(finished_at - started_at)"
+        " FROM gone GROUP BY job, result"
+        " ON CONFLICT (job, result) DO UPDATE SET runs = t.runs + excluded.runs, took = t.took + excluded.took"
+    ),
+    Old.WEBHOOKS: (
+        "INSERT INTO reply_totals AS t SELECT coalesce(result, 'waiting'), count(*)"
+        " FROM gone WHERE kind = 'reply' GROUP BY 1"
+        " ON CONFLICT (result) DO UPDATE SET replies = t.replies + excluded.replies"
+    ),
+}
+
+
 async def remove_old(conn: Conn, old: Old, before: datetime, limit: int) -> int:
-    """Delete up to ``limit`` rows; returns how many."""
+    """Delete up to ``limit`` rows, and count them where they are counted; returns how many."""
     table = old.split(" ", 1)[0]
-    tag = await conn.execute(
-        f"DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {old} LIMIT $2)",
+    counted = f", counted AS ({_COUNTED[old]})" if old in _COUNTED else ""
+    removed: int = await conn.fetchval(
+        f"WITH gone AS (DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {old} LIMIT $2) RETURNING *){counted}"
+        " SELECT count(*) FROM gone",
         before, limit,
     )  # fmt: skip
-    return rows_affected(tag)
+    return removed

@@ -210,7 +210,8 @@ def _of_stored(stored: Stored | None) -> Iterator[Metric]:
         runs.add_metric((job.job, "failed"), job.failed)
         runs.add_metric((job.job, "skipped"), job.skipped)
         seconds.add_metric((job.job,), count_value=job.ok + job.failed, sum_value=job.seconds)
-        lateness.add_metric((job.job,), job.last_lateness)
+        if job.last_lateness is not None:
+            lateness.add_metric((job.job,), job.last_lateness)
     yield runs
     yield seconds
     yield lateness

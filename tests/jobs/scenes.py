@@ -402,8 +402,8 @@ async def retention(world: World) -> Step:
                 " VALUES (gen_random_uuid(), 'sample', $1, $1, $1, $1, 'ok')", long_ago + number * MINUTE,
             )  # fmt: skip
             await conn.execute(
-                "INSERT INTO provider_events (id, channel, event_key, kind, received_at)"
-                " VALUES (gen_random_uuid(), 'sms', $1, 'malformed', $2)", str(new_id()), long_ago,
+                "INSERT INTO provider_events (id, channel, event_key, kind, result, received_at, handed_at)"
+                " VALUES (gen_random_uuid(), 'whatsapp', $1, 'reply', 'stranger', $2, $2)", str(new_id()), long_ago,
             )  # fmt: skip
             fact = await conn.fetchval(
                 "INSERT INTO facts (kind, at, data, handled_at, next_attempt_at)"

@@ -30,6 +30,8 @@ _BY = {
     "verdict_reviews": ("answer",),
     "verdicts": ("seq", "outcome"),
 }
+# Rows that count for many, and what they say how many.
+_TOTALS = {"job_totals": ("job, result", "runs"), "reply_totals": ("result", "replies")}
 
 
 async def census(pool: Pool) -> Counter[str]:
@@ -39,6 +41,10 @@ async def census(pool: Pool) -> Counter[str]:
     parts += [
         f"SELECT concat_ws(' ', '{name}', {', '.join(columns)}), count(*) FROM {name} GROUP BY 1"
         for name, columns in _BY.items()
+    ]
+    parts += [
+        f"SELECT concat_ws(' ', '{name}', {columns}), {number} FROM {name}"
+        for name, (columns, number) in _TOTALS.items()
     ]
     return Counter({row["what"]: row["n"] for row in await pool.fetch(" UNION ALL ".join(parts)) if row["n"]})
 

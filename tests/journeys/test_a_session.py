@@ -231,6 +231,7 @@ async def test_two_people_meet(environ: dict[str, str], smtp_server: SmtpServer,
             "mailed",
             "reminded",
             "joined",
+            "media",
             "left",
             "settled",
             "accrued",
@@ -238,6 +239,7 @@ async def test_two_people_meet(environ: dict[str, str], smtp_server: SmtpServer,
         ):
             place = told.find(f"  {step} ", place)
             assert place >= 0, f"{step} is missing, or too early:\n{told}"
+        assert ": microphone on, camera on" in told  # what the rooms' pages said by themselves
 
 
 async def test_only_the_mentor_comes(

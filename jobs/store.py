@@ -52,13 +52,20 @@ async def begin_run(
     schedule, which runs it (again) when its own tick is that instant.
     """
     run_id: UUID | None = await conn.fetchval(
+        "WITH before AS (SELECT result, finished_at - started_at AS took FROM job_runs"
+        "  WHERE job = $2 AND scheduled_for = $3 AND finished_at IS NOT NULL),"
+        " begun AS ("
         "INSERT INTO job_runs AS r (id, job, scheduled_for, started_at, heartbeat_at, by_hand, missed_ticks)"
         " VALUES ($1, $2, $3, $4, $4, $5, $7)"
         " ON CONFLICT (job, scheduled_for) DO UPDATE SET started_at = $4, heartbeat_at = $4, finished_at = NULL,"
         " result = NULL, error = NULL, by_hand = r.by_hand AND $5, attempts = r.attempts + 1,"
         " missed_ticks = CASE WHEN r.by_hand THEN $7 ELSE r.missed_ticks END"
         " WHERE $8 OR (r.by_hand AND NOT $5) OR r.finished_at IS NULL OR (r.result = 'failed' AND r.finished_at <= $6)"
-        " RETURNING id",
+        " RETURNING id),"
+        # What is run again goes on counting, else a counter would fall.
+        " counted AS (INSERT INTO job_totals AS t SELECT $2, before.result, 1, before.took FROM before, begun"
+        "  ON CONFLICT (job, result) DO UPDATE SET runs = t.runs + 1, took = t.took + excluded.took)"
+        " SELECT id FROM begun",
         new_id(), job, scheduled_for, now, by_hand or again, now - retry_after, missed, again,
     )  # fmt: skip
     return run_id
@@ -203,17 +210,14 @@ async def figures(conn: Conn) -> list[JobFigures]:
 
 
 async def reply_figures(conn: Conn) -> dict[str, int]:
-    """Replies of people by what became of them, in all."""
+    """Replies of people by what became of them, in all; those of which nothing has become yet do not count."""
     rows = await conn.fetch(
         "SELECT result, sum(replies)::bigint AS number FROM ("
-        " SELECT coalesce(result, 'waiting') AS result, count(*) AS replies"
-        " FROM provider_events WHERE kind = 'reply' GROUP BY 1"
+        " SELECT result, count(*) AS replies"
+        " FROM provider_events WHERE kind = 'reply' AND result IS NOT NULL GROUP BY 1"
         " UNION ALL SELECT result, replies FROM reply_totals) AS counted GROUP BY result"
     )
     return {row["result"]: row["number"] for row in rows}
-
-
-# ---------------------------------------------------------------- people
 
 
 # ---------------------------------------------------------------- reminders
@@ -335,8 +339,8 @@ _COUNTED = {
         " ON CONFLICT (job, result) DO UPDATE SET runs = t.runs + excluded.runs, took = t.took + excluded.took"
     ),
     Old.WEBHOOKS: (
-        "INSERT INTO reply_totals AS t SELECT coalesce(result, 'waiting'), count(*)"
-        " FROM gone WHERE kind = 'reply' GROUP BY 1"
+        "INSERT INTO reply_totals AS t SELECT result, count(*)"
+        " FROM gone WHERE kind = 'reply' AND result IS NOT NULL GROUP BY 1"
         " ON CONFLICT (result) DO UPDATE SET replies = t.replies + excluded.replies"
     ),
 }

@@ -1,4 +1,5 @@
--- What retention removed of what is counted: counters of /metrics never fall, although rows go after 100 days.
+-- What is counted and has no row any more: removed by retention after 100 days, or overwritten by another run of the
+-- same tick. Counters of /metrics never fall.
 
 CREATE TABLE job_totals (
     job             text NOT NULL,
@@ -9,6 +10,6 @@ CREATE TABLE job_totals (
 );
 
 CREATE TABLE reply_totals (
-    result          text PRIMARY KEY,               -- as told: 'waiting' when nothing had become of it
+    result          text PRIMARY KEY,
     replies         bigint NOT NULL CHECK (replies > 0)
 );

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import retention
+from jobs import retention, store
 from jobs.outbox import drain
 from jobs.retention import KEPT, retain
 from jobs.store import Old
@@ -62,7 +62,6 @@ async def test_counters_do_not_fall_when_their_rows_go(story: Story, monkeypatch
         'visavis_job_seconds_count{job="sample"} 7.0',
         'visavis_job_seconds_sum{job="sample"} 259203.6',
         'visavis_replies_total{result="stranger"} 6.0',
-        'visavis_replies_total{result="waiting"} 3.0',
     ]
     removed = []
     for days in (0, 4, 9):
@@ -74,7 +73,30 @@ async def test_counters_do_not_fall_when_their_rows_go(story: Story, monkeypatch
     await nine_days(pool, story.clock.now())
     after = await counters(pool)
     assert [line.split()[0] for line in after] == [line.split()[0] for line in before]
-    assert [float(line.split()[1]) for line in after] == [10, 4, 4, 14, 518407.2, 12, 6]
+    assert [float(line.split()[1]) for line in after] == [10, 4, 4, 14, 518407.2, 12]
+
+
+async def test_what_is_run_again_goes_on_counting(story: Story) -> None:
+    pool, tick = story.ctx.pool, story.clock.now()
+    for error, counted in (("no luck", 1), (None, 2)):
+        async with pool.acquire() as conn:
+            run = await store.begin_run(
+                conn, "sample", tick, story.clock.now(), again=False, retry_after=timedelta()
+            )
+            assert run is not None
+            assert (
+                sum(float(line.split()[1]) for line in await counters(pool) if "runs_total" in line)
+                == counted - 1
+            )
+            story.clock.step(timedelta(seconds=2))
+            await store.finish_run(conn, run, story.clock.now(), 0, error)
+    assert await counters(pool) == [
+        'visavis_job_runs_total{job="sample",result="ok"} 1.0',
+        'visavis_job_runs_total{job="sample",result="failed"} 1.0',
+        'visavis_job_runs_total{job="sample",result="skipped"} 0.0',
+        'visavis_job_seconds_count{job="sample"} 2.0',
+        'visavis_job_seconds_sum{job="sample"} 4.0',
+    ]
 
 
 async def nine_days(pool: Pool, start: datetime) -> None:

@@ -7,14 +7,16 @@ import contextlib
 import itertools
 import json
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
@@ -24,7 +26,7 @@ from server.attendance import actions as attendance
 from server.attendance import outages
 from server.attendance.model import ORPHAN_AFTER
 from server.availability import actions as availability
-from server.availability.model import Availability
+from server.availability.model import MIDNIGHT, Availability, Window
 from server.base.clock import SteppedClock
 from server.base.context import Context
 from server.base.db import Conn, create_pool, in_transaction
@@ -48,14 +50,19 @@ from tests.simulation.house import House, running_house
 from tests.simulation.script import LENGTH, PRICE, Conduct, Person, Script, Stay, Story
 from tests.support.providers import APP_SECRET
 from tests.support.reach import give_number
-from tests.support.story import ALWAYS
 
 T = TypeVar("T")
+Event: TypeAlias = tuple[datetime, int, Callable[[], Awaitable[object]]]  # the number keeps the order
 
 TOKENS = 100_000  # of each mentee
 MOST_STEP = timedelta(minutes=11)  # what a tick may be late
 REST_TRIES = 3000  # looks, 20 ms apart: a minute of real time for one step, PostgreSQL's recovery included
-STUCK = 75  # looks at messages that stay due (their provider is down, or has had enough) before we go on
+STUCK = 50  # looks without a change at messages that stay due, before the clock goes on: a second
+# On a clock that stands still no rate lets more through and no breaker closes, and a worker takes seconds to start. So
+# the clock goes on in small steps until all has left; not for long after a provider's trouble, which takes minutes.
+PUSH = timedelta(seconds=3)
+PUSHES, PUSHES_IN_TROUBLE = 25, 3
+TROUBLE_LASTS = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,7 @@ class Day:
     users: dict[str, User] = field(default_factory=dict)
     bookings: dict[int, UUID] = field(default_factory=dict)
     sessions: dict[int, UUID] = field(default_factory=dict)
+    coming: deque[Event] = field(default_factory=deque)
     here: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)  # peer -> (session, since)
     late: list[tuple[datetime, bytes]] = field(default_factory=list)  # webhooks on their way
     seen_by_whatsapp: int = 0
@@ -116,9 +124,7 @@ class Day:
         for person in script.mentors:
             mentor = self.users[person.email]
             await people.update_me(self.ctx, mentor.id, price_tokens=PRICE)
-            # Every quarter of an hour: the hours of Kathmandu begin fifteen minutes after ours.
-            hours = Availability(timezone=person.zone, weekly=ALWAYS, start_increment_minutes=15)
-            await availability.put(self.ctx, mentor.id, hours)
+            await availability.put(self.ctx, mentor.id, always(person.zone, now))
 
     async def _person(self, person: Person, now: datetime) -> None:
         user = User(new_id(), person.email, person.name, Role(person.role), person.zone, now)
@@ -138,9 +144,9 @@ class Day:
 
         await in_transaction(self.ctx.pool, work)
 
-    def events(self) -> list[tuple[datetime, int, Callable[[], Awaitable[object]]]]:
+    def events(self) -> list[Event]:
         """Everything people do, in order."""
-        found: list[tuple[datetime, int, Callable[[], Awaitable[object]]]] = []
+        found: list[Event] = []
         numbers = itertools.count()
 
         def at(when: datetime | None, do: Callable[[Story], Awaitable[object]], story: Story) -> None:
@@ -209,7 +215,8 @@ class Day:
             if role == "mentor"
             else self.played.script.mentees[story.mentee]
         )
-        for number, body in enumerate(self.played.house.fakes.taken, 1):
+        # The newest question: the buttons of one about another time are good no longer.
+        for number, body in reversed(list(enumerate(self.played.house.fakes.taken, 1))):
             payload = _yes_of(body, person.whatsapp, str(session_id))
             if payload is not None:
                 self.played.house.fakes.wrote.add(str(body["to"]))
@@ -290,25 +297,42 @@ class Day:
     async def play(self) -> None:
         """The whole script, and then until everything is settled."""
         await self._serve()
-        events = self.events()
-        position, now, end = 0, self.played.script.begin, self.played.script.end
+        self.coming = deque(self.events())
+        now, end = self.played.script.begin, self.played.script.end
         while now < end:
-            target = min(
-                now + timedelta(seconds=self.dice.randrange(120, int(MOST_STEP.total_seconds()))), end
-            )
-            while position < len(events) and events[position][0] <= target:
-                when, _, do = events[position]
-                await self.move_to(max(when, self.clock.now()))
-                await do()
-                position += 1
-            await self.move_to(target)
-            await self._webhooks(target)
-            await self._rest(target)
-            now = target
+            step = timedelta(seconds=self.dice.randrange(120, int(MOST_STEP.total_seconds())))
+            now = await self._step(min(now + step, end))
         await self._calm()
 
-    async def _rest(self, now: datetime) -> None:
-        """Wait until the workers have nothing left to do at this instant, and hinder them."""
+    async def _step(self, target: datetime) -> datetime:
+        """Play until ``target``, and a little further while something has not left; returns until when."""
+        await self._go_on(target)
+        await self._webhooks(target)
+        trouble = await self._hinder(target)
+        done = await self._until_done(target, trouble)
+        since = max(self.played.troubled, default=None)
+        lately = trouble or (since is not None and target < since + TROUBLE_LASTS)
+        for _ in range(PUSHES_IN_TROUBLE if lately else PUSHES):
+            if done or trouble:
+                break
+            target += PUSH
+            await self._go_on(target)
+            done = await self._until_done(target, trouble)
+        self.played.rests.append(target)
+        if trouble:
+            self.played.troubled.add(target)
+        return target
+
+    async def _go_on(self, target: datetime) -> None:
+        """What people do until then."""
+        while self.coming and self.coming[0][0] <= target:
+            when, _, do = self.coming.popleft()
+            await self.move_to(max(when, self.clock.now()))
+            await do()
+        await self.move_to(target)
+
+    async def _hinder(self, now: datetime) -> bool:
+        """Whom fate strikes at this instant; returns whether the providers have trouble."""
         dice, chances, house = self.dice, self.chances, self.played.house
         trouble = dice.random() < chances.trouble
         house.trouble(trouble)
@@ -325,12 +349,10 @@ class Day:
             minute = now.replace(second=0, microsecond=0)
             # By hand as an operator would: the mails stay for the workers.
             await patiently(lambda: run_job(self.ctx, Channels(), name, minute))
-        await self._until_done(now, trouble)
-        self.played.rests.append(now)
-        if trouble:
-            self.played.troubled.add(now)
+        return trouble
 
-    async def _until_done(self, now: datetime, trouble: bool) -> None:
+    async def _until_done(self, now: datetime, trouble: bool) -> bool:
+        """Wait until the workers have nothing left to do at this instant; False when messages wait for a later one."""
         zone = self.ctx.settings.timezone
         ticks = {name: job.schedule.latest(now, zone_of(job.zone, zone)) for name, job in JOBS.items()}
         messages, same = -1, 0
@@ -339,7 +361,7 @@ class Day:
             same = same + 1 if waiting == messages else 0
             messages = waiting
             if facts == jobs == 0 and (waiting == 0 or same > STUCK or (trouble and same > 15)):
-                return
+                return waiting == 0
             await asyncio.sleep(0.02)
         raise AssertionError(
             f"at {now} there were still {facts} facts, {waiting} messages and {jobs} jobs to do"
@@ -353,10 +375,7 @@ class Day:
         """An hour without accidents, for what waits for its next attempt."""
         self.chances = Chances(0, 0, 0, 0, 0)
         for _ in range(5):
-            now = self.clock.now() + timedelta(minutes=10)
-            await self.move_to(now)
-            await self._webhooks(now)
-            await self._rest(now)
+            await self._step(self.clock.now() + timedelta(minutes=10))
 
     async def _webhooks(self, now: datetime) -> None:
         """Receipts of what WhatsApp took: late, some twice, in any order."""
@@ -392,6 +411,16 @@ class Day:
             played.dead = await store.dead(conn)
         played.sessions = self.sessions
         return played
+
+
+def always(zone: str, now: datetime) -> Availability:
+    """Every hour of the clock in UTC is a slot: the hours of Kathmandu begin a quarter after ours, and as no slot lies
+    in two windows, the day's window begins there, too."""
+    offset = now.astimezone(ZoneInfo(zone)).utcoffset()
+    assert offset is not None
+    since = int(offset.total_seconds()) // 60 % 60
+    weekly = tuple((weekday, Window(since, since + MIDNIGHT)) for weekday in range(7))
+    return Availability(timezone=zone, weekly=weekly, start_increment_minutes=15)
 
 
 def _receipt(wamid: str, status: str, at: datetime) -> bytes:

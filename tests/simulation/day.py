@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -47,6 +46,7 @@ from server.settings import load_settings
 from tests.simulation import store
 from tests.simulation.clock import SharedClock
 from tests.simulation.house import House, running_house
+from tests.simulation.meta import receipt, reply, yes_of
 from tests.simulation.script import LENGTH, PRICE, Conduct, Person, Script, Stay, Story
 from tests.support.providers import APP_SECRET
 from tests.support.reach import give_number
@@ -215,14 +215,17 @@ class Day:
             if role == "mentor"
             else self.played.script.mentees[story.mentee]
         )
+        taken = self.played.house.fakes.taken
         # The newest question: the buttons of one about another time are good no longer.
-        for number, body in reversed(list(enumerate(self.played.house.fakes.taken, 1))):
-            payload = _yes_of(body, person.whatsapp, str(session_id))
+        for number in range(len(taken), 0, -1) if person.whatsapp is not None else ():
+            payload = yes_of(taken[number - 1], person.whatsapp, str(session_id))
             if payload is not None:
-                self.played.house.fakes.wrote.add(str(body["to"]))
-                reply = _reply(f"in.{story.number}.{role}", f"wamid.{number}", person.whatsapp or "", payload)
+                self.played.house.fakes.wrote.add(str(taken[number - 1]["to"]))
+                pressed = reply(
+                    f"in.{story.number}.{role}", f"wamid.{number}", person.whatsapp or "", payload
+                )
                 for _ in range(1 + (self.dice.random() < 0.3)):
-                    await receipts.from_whatsapp(self.ctx, reply, signed(APP_SECRET, reply))
+                    await receipts.from_whatsapp(self.ctx, pressed, signed(APP_SECRET, pressed))
                 break
         else:
             who = self.users[person.email].id
@@ -391,7 +394,7 @@ class Day:
             self.played.receipts[wamid] = set(told)
             for status in told * (2 if self.dice.random() < 0.2 else 1):
                 due = now + timedelta(seconds=self.dice.randrange(0, 1500))
-                self.late.append((due, _receipt(wamid, status, now)))
+                self.late.append((due, receipt(wamid, status, now)))
         due_now = [document for when, document in self.late if when <= now]
         self.late = [it for it in self.late if it[0] > now]
         self.dice.shuffle(due_now)
@@ -421,37 +424,6 @@ def always(zone: str, now: datetime) -> Availability:
     since = int(offset.total_seconds()) // 60 % 60
     weekly = tuple((weekday, Window(since, since + MIDNIGHT)) for weekday in range(7))
     return Availability(timezone=zone, weekly=weekly, start_increment_minutes=15)
-
-
-def _receipt(wamid: str, status: str, at: datetime) -> bytes:
-    told_at = str(int(at.timestamp()))
-    entry: dict[str, Any] = {"id": wamid, "status": status, "timestamp": told_at, "recipient_id": "1"}
-    if status == "failed":
-        entry["errors"] = [{"code": 131026, "title": "Message undeliverable"}]
-    value = {"messaging_product": "whatsapp", "statuses": [entry]}
-    change = {"field": "messages", "value": value}
-    document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
-    return json.dumps(document).encode()
-
-
-def _yes_of(body: dict[str, Any], number: str | None, session_id: str) -> str | None:
-    """What the first button of a question about the session says, when it went to that number."""
-    if number is None or body.get("to") != number.removeprefix("+") or "template" not in body:
-        return None
-    parts = body["template"]["components"]
-    texts = [p.get("text", "") for part in parts if part["type"] == "body" for p in part["parameters"]]
-    payloads = [p["payload"] for part in parts if part["type"] == "button" for p in part["parameters"]]
-    return str(payloads[0]) if payloads and any(session_id in text for text in texts) else None
-
-
-def _reply(name: str, answered: str, number: str, payload: str) -> bytes:
-    message = {
-        "from": number.removeprefix("+"), "id": name, "type": "button", "context": {"id": answered},
-        "button": {"payload": payload, "text": "Yes"},
-    }  # fmt: skip
-    change = {"field": "messages", "value": {"messaging_product": "whatsapp", "messages": [message]}}
-    document = {"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]}
-    return json.dumps(document).encode()
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

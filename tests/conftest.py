@@ -54,6 +54,30 @@ CHROMIUM_ARGS = (
 )
 
 
+# Files in which browsers send each other pictures: what the line bears is told from delays, and several at once on two
+# processors are a slow line.
+CALLS = (
+    "tests/room/",
+    "tests/journeys/",
+    "tests/media/test_browser",
+    "tests/media/test_codecs_browser",
+    "tests/turn/test_coturn",
+    "tests/signaling/test_whip_browser",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the calls evenly among the other files, which stay in the order of their names."""
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    calls = [name for prefix in CALLS for name in files if name.startswith(prefix)]
+    others = [name for name in files if name not in calls]
+    places = {name: place * len(others) / len(calls) for place, name in enumerate(calls)}
+    places |= {name: place + 0.5 for place, name in enumerate(others)}
+    items[:] = [item for name in sorted(files, key=lambda it: places[it]) for item in files[name]]
+
+
 @dataclass(slots=True)
 class Servers:
     """The servers of one test session. `template` is a migrated database that nobody connects to."""

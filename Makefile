@@ -3,10 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
-# Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process. One more
-# than there are processors: for two fifths of its time a worker waits, for media to flow or a process to start. In the
-# order of tests/conftest.py: xdist's own leaves files with one long test for the end, when only one worker is busy.
-WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+# Each worker has servers and a browser of its own; a file stays with one worker. `WORKERS=0` runs in one process. As many
+# as there are processors: with one more it is a little faster, and calls in browsers starve. In the order of
+# tests/conftest.py: xdist's own leaves files with one long test for the end, when only one worker is busy.
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 # The tests start the product some sixty times: its modules are compiled once, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 

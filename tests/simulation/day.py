@@ -360,6 +360,7 @@ class Day:
         ticks = {name: job.schedule.latest(now, zone_of(job.zone, zone)) for name, job in JOBS.items()}
         messages, same = -1, 0
         for _ in range(REST_TRIES):
+            self.played.house.hire()  # one that starts while PostgreSQL recovers ends; a supervisor starts the next
             facts, waiting, jobs = await patiently(lambda: self._at_rest(now, ticks))
             same = same + 1 if waiting == messages else 0
             messages = waiting

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from server.base.context import Context
 from server.base.db import Conn
 from server.base.errors import NotFound
-from server.booking import steps
+from server.booking import store as bookings
 from server.booking.model import Booking, Status
 from server.integrations.channel import Button
 from server.notifications import actions as notifications
@@ -42,6 +42,17 @@ class _Links(Mapping[str, str]):
         return len(Action)
 
 
+class How(TypedDict, total=False):
+    """What a message about a meeting may have on top; see `notifications.session_drafts`. From ``expires_at`` on it is
+    of no use."""
+
+    template: str | None
+    method: Method | None
+    values: Mapping[str, Any]
+    buttons: Sequence[Button]
+    expires_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Meeting:
     """``people`` by role."""
@@ -58,20 +69,15 @@ class Meeting:
         role: str,
         kind: Kind,
         dedup_key: str,
-        *,
-        template: str | None = None,
-        method: Method | None = None,
-        values: Mapping[str, Any] | None = None,
-        buttons: Sequence[Button] = (),
-        expires_at: datetime | None = None,
+        **how: Unpack[How],
     ) -> list[Draft]:
-        """The message to one of them, for `notifications.post_in`. From ``expires_at`` on it is of no use."""
+        """The message to one of them, for `notifications.post_in`."""
         person = self.people[role]
         links = _Links(links_for(ctx.settings, self.booking, person.id, ctx.clock.now()))
+        how["values"] = {"links": links, **how.get("values", {})}
         return notifications.session_drafts(
-            ctx, reaches[person.id], kind=kind, template=template, recipient=person, role=role,
-            occasion=self.occasion, dedup_key=dedup_key, method=method, expires_at=expires_at,
-            values={"links": links, **(values or {})}, buttons=buttons,
+            ctx, reaches[person.id], kind=kind, recipient=person, role=role, occasion=self.occasion,
+            dedup_key=dedup_key, **how,
         )  # fmt: skip
 
     async def tell(
@@ -81,24 +87,13 @@ class Meeting:
         roles: tuple[str, ...],
         kind: Kind,
         dedup_key: str,
-        *,
-        template: str | None = None,
-        method: Method | None = None,
-        values: Mapping[str, Any] | None = None,
-        buttons: Sequence[Button] = (),
-        expires_at: datetime | None = None,
+        **how: Unpack[How],
     ) -> int:
-        """Write the message to each role, in the caller's transaction; returns how many had not been told yet. From
-        ``expires_at`` on it is of no use."""
+        """Write the message to each role, in the caller's transaction; returns how many had not been told yet."""
         reaches = await notifications.reaches_in(conn, [self.people[role] for role in roles])
         written = [
-            draft
-            for role in roles
-            for draft in self.drafts(
-                ctx, reaches, role, kind, dedup_key, template=template, method=method, values=values,
-                buttons=buttons, expires_at=expires_at,
-            )
-        ]  # fmt: skip
+            draft for role in roles for draft in self.drafts(ctx, reaches, role, kind, dedup_key, **how)
+        ]
         return await notifications.post_in(conn, ctx, written)
 
 
@@ -114,12 +109,12 @@ async def load_meetings(
     conn: Conn, ctx: Context, sessions: Collection[UUID], *, reason: str = ""
 ) -> dict[UUID, Meeting]:
     """The meetings as they stand now, by session; without those there are not."""
-    bookings = await steps.of_sessions_in(conn, sessions)
-    both = {person for it in bookings.values() for person in (it.mentor_id, it.mentee_id)}
+    booked = await bookings.of_sessions(conn, sessions)
+    both = {person for it in booked.values() for person in (it.mentor_id, it.mentee_id)}
     users = await people.users(conn, both)
     return {
-        session_id: _meeting(ctx, booked, users[booked.mentor_id], users[booked.mentee_id], reason)
-        for session_id, booked in bookings.items()
+        session_id: _meeting(ctx, it, users[it.mentor_id], users[it.mentee_id], reason)
+        for session_id, it in booked.items()
     }
 
 

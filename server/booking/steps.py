@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -60,11 +59,6 @@ async def booking_in(conn: Conn, booking_id: UUID) -> Booking:
     if (booking := await store.booking(conn, booking_id)) is None:
         raise no_booking()
     return booking
-
-
-async def of_sessions_in(conn: Conn, sessions: Collection[UUID]) -> dict[UUID, Booking]:
-    """By session, whoever asks; without those there are not."""
-    return await store.of_sessions(conn, sessions)
 
 
 async def release(conn: Conn, booking: Booking, now: datetime, keep: int = 0) -> None:

@@ -7,6 +7,8 @@ PYTEST_ARGS ?=
 # as there are processors: with one more it is a little faster, and calls in browsers starve. In the order of
 # tests/conftest.py: xdist's own leaves files with one long test for the end, when only one worker is busy.
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
+# Seconds for a test, which fails then and says where it stood; the longest takes one minute alone, three beside others.
+LONGEST := 300
 # The tests start the product some sixty times: its modules are compiled once, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -20,7 +22,7 @@ test: lint browser relay  ## Everything that must pass.
 	@$(MAKE) --no-print-directory -j 3 types js tests
 
 tests: .venv/dev.stamp
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not heavy" $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --timeout $(LONGEST) -m "not heavy" $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -87,6 +87,8 @@ async def tell_unanswered(conn: Conn, ctx: Context, fact: StoredFact) -> None:
     """Operators hear once per session that somebody has not said whether they come."""
     missing = decode(ConfirmationMissing, fact.data)
     meeting = await load_meeting(conn, ctx, missing.session_id)
+    if meeting.status is not Status.APPROVED or _since(meeting, missing.revision):
+        return  # nobody need come at that time any more
     silent = [who for who in _named(meeting) if who["id"] in missing.users]
     await _tell_ops(
         conn, ctx, meeting, Kind.CONFIRMATION_MISSING, f"{missing.session_id}:{missing.revision}",
@@ -95,7 +97,8 @@ async def tell_unanswered(conn: Conn, ctx: Context, fact: StoredFact) -> None:
 
 
 async def tell_late_answer(conn: Conn, ctx: Context, fact: StoredFact) -> None:
-    """Operators, who were told that an answer is missing, hear of each that comes after all."""
+    """Operators, who were told that an answer is missing, hear of each that comes after all: also when the session
+    has been called off or moved since, for they may be ringing people up."""
     said = decode(ConfirmationAnswered, fact.data)
     if not said.late:
         return
@@ -105,6 +108,7 @@ async def tell_late_answer(conn: Conn, ctx: Context, fact: StoredFact) -> None:
         "who": who,
         "answer": said.answer.value,
         "previous": said.previous.value if said.previous else "",
+        "since": _since(meeting, said.revision),
     }
     await _tell_ops(conn, ctx, meeting, Kind.CONFIRMATION_AMENDED, f"fact:{fact.id}", values)
 
@@ -114,12 +118,17 @@ def _named(meeting: Meeting) -> list[dict[str, Any]]:
     return [{"id": it.id, "name": it.name, "role": role} for role, it in meeting.people.items()]
 
 
+def _since(meeting: Meeting, revision: int) -> str:
+    """What became of a time since people were asked about it; empty while it stands."""
+    if meeting.status in (Status.CANCELLED, Status.REJECTED, Status.EXPIRED):
+        return "cancelled"
+    return "" if meeting.occasion.revision == revision else "moved"
+
+
 async def _tell_ops(
     conn: Conn, ctx: Context, meeting: Meeting, kind: Kind, key: str, values: Mapping[str, Any]
 ) -> None:
     it = meeting.occasion
-    if meeting.status is not Status.APPROVED:
-        return  # it was called off meanwhile, which they hear otherwise
     await notifications.tell_ops_in(
         conn, ctx, kind=kind, dedup_key=key, session_id=it.session_id, link=it.url,
         values={"mentor": it.mentor, "mentee": it.mentee, "start": it.start, "end": it.end, **values},

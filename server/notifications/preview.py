@@ -229,6 +229,7 @@ def samples(settings: Settings, now: datetime, role: str) -> dict[str, Any]:
         "writer": "Jonas Weber",
         "answer": "yes",
         "previous": "",
+        "since": "",
         "address": "+491512345678",
         "mentees": 12,
         "booked": 40,

@@ -131,6 +131,34 @@ async def test_a_missing_answer_is_told_once_and_a_late_one_amends(story: Story)
     assert mine is not None and mine.late and mine.changes == 1
 
 
+async def test_a_late_answer_is_told_also_when_the_session_was_called_off_before_anybody_could(
+    story: Story,
+) -> None:
+    booking = await asked(story)
+    await go(story, -120)
+    await confirmations.answer(story.ctx, story.mentor.id, booking.session_id, Answer.NO, "page")
+    await sessions.cancel(story.ctx, story.mentor.id, booking.id, "ill")
+    await drain(story.ctx)
+    [_, (subject, body)] = await ops(story)
+    assert subject == "Amended: now no, cannot come (Jonas Weber with Asha Rao, 10:00)"
+    assert "(UTC, UTC+00:00)\nCalled off since.\nhttp" in body, body
+
+
+async def test_what_operators_hear_of_a_moved_session_says_which_time_was_meant(story: Story) -> None:
+    booking = await asked(story)
+    story.clock.set(at(-120))
+    await sweep(story.ctx)  # noted, and not told yet
+    await confirmations.answer(story.ctx, story.mentee.id, booking.session_id, Answer.YES, "page")
+    await sessions.reschedule(
+        story.ctx, story.mentor.id, booking.id, start=at(360), end=at(420), reason="double booked"
+    )
+    await sessions.approve(story.ctx, story.mentee.id, booking.id)
+    await drain(story.ctx)
+    [(subject, body)] = await ops(story)  # that an answer is missing is no news of the new time
+    assert subject == "Amended: now yes (Jonas Weber with Asha Rao, 16:00)"
+    assert "Moved or changed since the question; this is how it stands now.\nhttp" in body, body
+
+
 async def test_nobody_is_missing_who_answered_or_was_never_asked(story: Story) -> None:
     booking = await asked(story)
     for who in (story.mentor, story.mentee):

@@ -93,6 +93,7 @@ VALUES: dict[str, Any] = {
     "writer": "Asha Rao",
     "answer": "yes",
     "previous": "",
+    "since": "",
     "said": "yes",
     "other": "Asha Rao",
     "late": False,

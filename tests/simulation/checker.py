@@ -351,9 +351,7 @@ class Checker:
             rest = self._rests[noticed]
             if rest < agreed.until and rest < agreed.start and (len(times) < 2 or rest < max(times)):
                 missing[0] += 1
-                # Nobody is told of an answer about a session that was called off before anybody could tell.
-                until = min(agreed.until, agreed.start)
-                late[0] += sum(when > rest and self._rested(when, until) for when in times)
+                late[0] += sum(when > rest for when in times)
         return (missing[0], missing[1]), (late[0], late[1])
 
     # ----------------------------------------------------- verdicts and money

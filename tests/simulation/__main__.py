@@ -29,7 +29,7 @@ def main() -> int:
         play(write(seed, options.stories, options.hours), HARSH if options.harsh else Chances())
     )
     report = Checker(played).check()
-    print(f"{time.monotonic() - began:.0f} s, {len(played.rests)} steps, killed: {played.house.killed}")
+    print(f"{time.monotonic() - began:.0f} s, {len(played.rests)} steps, killed: {dict(played.house.killed)}")
     print(report.text)
     return 1 if report.faults else 0
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.periodic import JOBS
+from jobs.worker import SENDERS
 from tests.simulation.day import TOKENS, Played
+from tests.simulation.house import WORKERS, Kill
 from tests.simulation.script import LENGTH, OUTCOMES, PAYDAY, PRICE, Conduct, Person, Story
 
 TIERS = (timedelta(hours=4), timedelta(minutes=30), timedelta(minutes=5))
@@ -24,6 +26,8 @@ STEPS = (timedelta(minutes=3), timedelta(minutes=10))
 MINUTE = timedelta(minutes=1)
 TOLERANCE = timedelta(minutes=11)
 FEE_PERCENT = 20
+UNDER_WAY = {"worker": SENDERS, "postgres": SENDERS * WORKERS}  # messages, when it is killed
+READ_LATE = 2.0  # seconds from a sender's death until the driver has read its last message
 NEVER = datetime.max.replace(tzinfo=UTC)
 # A mail's subject says what it is; the first that fits counts.
 SUBJECTS = (
@@ -112,9 +116,11 @@ class Checker:
         rows = {str(row["id"]): row for row in self._played.messages if row["channel"] == "email"}
         sent: Counter[tuple[str, str, str]] = Counter()
         ids: Counter[str] = Counter()
+        taken: list[tuple[str, float]] = []
         for mail in self._played.house.smtp.messages:
             name = str(mail.message["Message-ID"]).strip("<>").partition("@")[0]
             ids[name] += 1
+            taken.append((name, mail.taken_at))
             row = rows.get(name)
             if row is None:
                 self._fault(f"a mail that our books do not know: {mail.message['Subject']}")
@@ -130,18 +136,31 @@ class Checker:
                 self._fault(f"mail {name} is {row['status']}: {row['error']}")
             if (row["status"] == "sent") != (ids[name] > 0):
                 self._fault(f"mail {name} is {row['status']} and was taken {ids[name]} times")
-        self._repetitions("mails", ids)
+        self._repetitions("mails", taken)
         return sent
 
-    def _repetitions(self, of: str, ids: Counter[str]) -> None:
-        """The one window that remains: a message that was on its way when its sender, or PostgreSQL, was killed."""
-        repeated = sum(count - 1 for count in ids.values())
-        killed = sum(self._played.house.killed.get(what, 0) for what in ("worker", "postgres"))
-        self.report.figures[of] = len(ids)
-        self.report.figures[f"{of} repeated"] = repeated
-        # Two workers, a handful of messages under way in each.
-        if repeated > killed * 40:
-            self._fault(f"{repeated} {of} were repeated, with {killed} kills")
+    def _repetitions(self, of: str, taken: Sequence[tuple[str, float]]) -> None:
+        """The one window that remains: a message that was on its way when its sender, or PostgreSQL, was killed. So
+        between the one time and the other there was a kill, and of each not more are left than were on their way."""
+        kills = [kill for kill in self._played.house.kills if kill.what != "redis"]
+        before: dict[str, float] = {}
+        blamed: Counter[Kill] = Counter()
+        for name, at in taken:
+            if name in before:
+                # What the dead had handed over may be read a moment later.
+                between = (
+                    kill for kill in kills if before[name] - READ_LATE <= kill.until and kill.since <= at
+                )
+                if (kill := next(between, None)) is None:
+                    self._fault(f"one of the {of} was taken twice, and nothing was killed: {name}")
+                else:
+                    blamed[kill] += 1
+            before[name] = at
+        self.report.figures[of] = len(before)
+        self.report.figures[f"{of} repeated"] = len(taken) - len(before)
+        for kill, count in blamed.items():
+            if count > UNDER_WAY[kill.what]:
+                self._fault(f"{count} of the {of} were repeated after a kill of {kill.what}")
 
     def _wishes(self, story: Story) -> Iterator[Wish]:
         """Everything that may be said about a story."""
@@ -259,13 +278,14 @@ class Checker:
 
     def _telephones(self) -> None:
         """Every row of ours was taken as often as its state says, and tells what the provider told."""
-        taken: Counter[str] = Counter()
-        last: dict[str, str] = {}
-        for number, body in enumerate(self._played.house.fakes.taken, 1):
-            if "messaging_product" in body:
-                taken[body["biz_opaque_callback_data"]] += 1
-                last[body["biz_opaque_callback_data"]] = f"wamid.{number}"
-        self._repetitions("whatsapps", taken)
+        fakes = self._played.house.fakes
+        whatsapps = [
+            (body["biz_opaque_callback_data"], at)
+            for body, at in zip(fakes.taken, fakes.taken_at, strict=True)
+            if "messaging_product" in body
+        ]
+        self._repetitions("whatsapps", whatsapps)
+        taken = Counter(name for name, _ in whatsapps)
         for row in self._played.messages:
             if row["channel"] != "whatsapp":
                 continue
@@ -308,10 +328,15 @@ class Checker:
 
     def _operators(self) -> None:
         """Two hours before, operators hear once who has not said that they come, and of each answer after that."""
-        texts = Counter(body["text"] for body in self._played.house.fakes.taken if set(body) == {"text"})
+        fakes = self._played.house.fakes
+        texts = [
+            (body["text"], at)
+            for body, at in zip(fakes.taken, fakes.taken_at, strict=True)
+            if set(body) == {"text"}
+        ]
         self._repetitions("ops messages", texts)
         told = Counter[tuple[str, str]]()
-        for text in texts:
+        for text in {text for text, _ in texts}:
             found = re.search(r"/sessions/([0-9a-f-]{36})", text)
             told[found[1] if found else "", text[1:3]] += 1
         for story in self._script.stories:

@@ -6,7 +6,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -24,9 +26,16 @@ from tests.support.smtp import SmtpServer, running_smtp
 WORKERS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Kill:
+    what: str
+    since: float
+    until: float
+
+
 @dataclass(slots=True)
 class House:
-    """Everything outside of the driver. ``killed`` counts what died by name."""
+    """Everything outside of the driver. ``kills`` are what died, and from when until when it was away (monotonic)."""
 
     directory: Path
     clock_file: Path
@@ -36,7 +45,12 @@ class House:
     fakes: FakeProviders
     environ: dict[str, str]
     workers: list[Child] = field(default_factory=list)
-    killed: dict[str, int] = field(default_factory=dict)
+    kills: list[Kill] = field(default_factory=list)
+
+    @property
+    def killed(self) -> Counter[str]:
+        """How often what died."""
+        return Counter(kill.what for kill in self.kills)
 
     def hire(self) -> None:
         """As many workers as there should be."""
@@ -54,31 +68,34 @@ class House:
 
     async def kill_worker(self, dice: Random) -> None:
         worker = dice.choice(self.workers)
-        worker.send(signal.SIGKILL)
-        await worker.wait()
-        self._count("worker")
-        self.hire()
+        with self._away("worker"):
+            worker.send(signal.SIGKILL)
+            await worker.wait()
+            self.hire()
 
     async def kill_redis(self) -> None:
         """Without its memory: it comes back empty."""
-        self.redis.child.send(signal.SIGKILL)
-        await self.redis.child.wait()
-        self._count("redis")
-        self.redis = await start_redis(self.directory, durable=False, port=_port(self.redis.url))
+        with self._away("redis"):
+            self.redis.child.send(signal.SIGKILL)
+            await self.redis.child.wait()
+            self.redis = await start_redis(self.directory, durable=False, port=_port(self.redis.url))
 
     async def kill_postgres(self) -> None:
-        self.postgres.child.send(signal.SIGKILL)
-        await self.postgres.child.wait()
-        self._count("postgres")
-        self.postgres = await start_postgres(self.directory, port=_port(self.postgres.url))
+        with self._away("postgres"):
+            self.postgres.child.send(signal.SIGKILL)
+            await self.postgres.child.wait()
+            self.postgres = await start_postgres(self.directory, port=_port(self.postgres.url))
 
     def trouble(self, on: bool) -> None:
         """Mail and telephones answer that they cannot now."""
         self.smtp.reply = "451 4.3.0 Try again later" if on else None
         self.fakes.say = Say(503, {"error": "down"}) if on else None
 
-    def _count(self, what: str) -> None:
-        self.killed[what] = self.killed.get(what, 0) + 1
+    @contextlib.contextmanager
+    def _away(self, what: str) -> Iterator[None]:
+        since = time.monotonic()
+        yield
+        self.kills.append(Kill(what, since, time.monotonic()))
 
 
 def _port(url: str) -> int:

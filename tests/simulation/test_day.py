@@ -21,3 +21,9 @@ async def test_a_night_in_the_life() -> None:
     assert not report.faults, f"seed {seed}\n{report.text}"
     assert played.house.killed.get("worker", 0) >= 1
     assert report.figures["mails"] >= 50
+    # It is not blind: a mail that never came, or one that came more often than any kill explains, is named.
+    mails = played.house.smtp.messages
+    lost = mails.pop()
+    assert Checker(played).check().faults
+    mails += [lost] * 40
+    assert Checker(played).check().faults

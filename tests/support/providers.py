@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,10 +30,12 @@ class Say:
 
 @dataclass(slots=True)
 class FakeProviders:
-    """All three on one port; ``taken`` is what each took, ``say`` what they answer instead."""
+    """All three on one port; ``taken`` is what each took, ``taken_at`` when (monotonic, s), ``say`` what they
+    answer instead."""
 
     base: str = ""
     taken: list[dict[str, Any]] = field(default_factory=list)
+    taken_at: list[float] = field(default_factory=list)
     say: Say | None = None
     wrote: set[str] = field(default_factory=set)  # numbers that wrote to us within 24 hours
     pushed: PushService = field(init=False)
@@ -63,7 +66,7 @@ class FakeProviders:
             return self._said()
         if not body.get("text"):
             return http.Response(status=400, text="no_text")
-        self.taken.append(body)
+        self._take(body)
         return http.Response(text="ok")
 
     async def twilio(self, request: http.Request) -> http.StreamResponse:
@@ -75,7 +78,7 @@ class FakeProviders:
         if not form.get("To", "").startswith("+"):
             fault = {"code": 21211, "message": "The 'To' number is not valid.", "status": 400}
             return http.json_response(fault, status=400)
-        self.taken.append(form)
+        self._take(form)
         sid = f"SM{len(self.taken):032x}"
         return http.json_response({"sid": sid, "status": "queued", "error_code": None}, status=201)
 
@@ -92,12 +95,16 @@ class FakeProviders:
         if self._is_bad(body) or body["messaging_product"] != "whatsapp" or not body["to"].isdigit():
             fault = {"message": "(#100) Invalid parameter", "type": "OAuthException", "code": 100}
             return http.json_response({"error": fault}, status=400)
-        self.taken.append(body)
+        self._take(body)
         contact = {"input": body["to"], "wa_id": body["to"]}
         message = {"id": f"wamid.{len(self.taken)}", "message_status": "accepted"}
         return http.json_response(
             {"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]}
         )
+
+    def _take(self, body: dict[str, Any]) -> None:
+        self.taken.append(body)
+        self.taken_at.append(time.monotonic())
 
     @staticmethod
     def _is_bad(body: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -13,11 +14,12 @@ from aiosmtpd.smtp import SMTP
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMail:
-    """One accepted mail: the envelope and the parsed message."""
+    """One accepted mail: the envelope and the parsed message; ``taken_at`` monotonic, in seconds."""
 
     mail_from: str
     rcpt_tos: tuple[str, ...]
     message: EmailMessage
+    taken_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True)

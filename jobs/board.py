@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from jobs import store
 from jobs.periodic import JOBS
 from jobs.runner import Job
 from jobs.schedule import zone_of
-from jobs.store import LastRun
 from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT
-from server.operations.model import Card
+from server.operations import store
+from server.operations.model import Card, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class JobState:
     job: Job
     zone: str
     paused: bool
-    last: LastRun | None
+    last: Run | None
     next_run: datetime
 
 
@@ -52,7 +51,7 @@ async def overview(ctx: Context) -> list[JobState]:
     """Every job, in the order of the table."""
     now = ctx.clock.now()
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
-        last, paused = await store.last_runs(conn), await store.paused_jobs(conn)
+        last, paused = await store.last_runs(conn, JOBS), await store.pauses(conn)
     states = []
     for name, job in JOBS.items():
         zone = zone_of(job.zone, ctx.settings.timezone)
@@ -75,7 +74,7 @@ def table(states: Sequence[JobState]) -> list[str]:
     ]
 
 
-def _last(run: LastRun | None) -> str:
+def _last(run: Run | None) -> str:
     if run is None:
         return "never"
     late = f", {run.lateness_seconds:.0f} s late" if run.lateness_seconds >= 1 else ""

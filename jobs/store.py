@@ -133,31 +133,6 @@ async def end_request(conn: Conn, job: str, requested_at: datetime) -> None:
     await conn.execute("DELETE FROM job_requests WHERE job = $1 AND requested_at = $2", job, requested_at)
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """The latest run of a job, as people see it; ``result`` None while it runs."""
-
-    job: str
-    scheduled_for: datetime
-    started_at: datetime
-    finished_at: datetime | None
-    result: str | None
-    rows_touched: int
-    error: str | None
-    lateness_seconds: float
-    missed_ticks: int
-    attempts: int
-
-
-async def last_runs(conn: Conn) -> dict[str, LastRun]:
-    """Of each job the run that was started last."""
-    rows = await conn.fetch(
-        "SELECT DISTINCT ON (job) job, scheduled_for, started_at, finished_at, result, rows_touched, error,"
-        " lateness_seconds, missed_ticks, attempts FROM job_runs ORDER BY job, started_at DESC, scheduled_for DESC"
-    )
-    return {row["job"]: LastRun(**row) for row in rows}
-
-
 async def heartbeat(conn: Conn, run_id: UUID, now: datetime) -> None:
     await conn.execute("UPDATE job_runs SET heartbeat_at = $2 WHERE id = $1", run_id, now)
 
@@ -169,12 +144,6 @@ async def finish_run(conn: Conn, run_id: UUID, now: datetime, rows: int, error: 
         " result = CASE WHEN $4::text IS NULL THEN 'ok' ELSE 'failed' END, error = $4 WHERE id = $1",
         run_id, now, rows, error,
     )  # fmt: skip
-
-
-async def paused_jobs(conn: Conn) -> dict[str, datetime]:
-    """Job -> since when."""
-    rows = await conn.fetch("SELECT job, paused_at FROM job_pauses")
-    return {row["job"]: row["paused_at"] for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,14 @@ MOST_REPLAYED = 1000  # letters in one go; the rest is told, and takes another c
 async def board(ctx: Context, catalogue: Catalogue) -> Board:
     """How everything stands now."""
     now = ctx.clock.now()
+    cards = catalogue(now)
     async with (
         ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn,
         conn.transaction(isolation="repeatable_read", readonly=True),
     ):
         return model.board(
-            catalogue(now),
-            await store.last_runs(conn),
+            cards,
+            await store.last_runs(conn, [card.name for card in cards]),
             await store.pauses(conn),
             await store.requests(conn),
             await store.queues(conn, now),

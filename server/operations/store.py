@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,13 @@ _RUN = (
 _MESSAGE = "id, kind, channel, address, subject, body, session_id, attempts, error, created_at"
 
 
-async def last_runs(conn: Conn) -> dict[str, Run]:
+async def last_runs(conn: Conn, jobs: Collection[str]) -> dict[str, Run]:
     """Of each job the run that was started last."""
+    # One step into the index for each, not through a hundred days of runs.
     rows = await conn.fetch(
-        f"SELECT DISTINCT ON (job) {_RUN} FROM job_runs ORDER BY job, started_at DESC, scheduled_for DESC"
+        f"SELECT {_RUN} FROM unnest($1::text[]) AS j (name), LATERAL (SELECT * FROM job_runs WHERE job = j.name"
+        " ORDER BY started_at DESC, scheduled_for DESC LIMIT 1) AS latest",
+        list(jobs),
     )
     return {row["job"]: Run(**row) for row in rows}
 

@@ -15,6 +15,8 @@ from server.integrations.channel import Button, Event
 from server.notifications.model import Draft, InboxItem, Outgoing, Receipts
 
 _DUE = "status IN ('pending', 'retrying', 'sending') AND next_attempt_at <= $1"
+# What a dead sender has left in doubt is settled also when it is late; nothing else begins too late.
+_OF_USE = "(status = 'sending' OR expires_at IS NULL OR expires_at > $1)"
 _OUTGOING = (
     "id, channel, kind, address, subject, body, calendar, buttons, unsubscribe_url, url, destination_id, attempts,"
     " answers, expires_at"
@@ -139,7 +141,8 @@ async def claim(
     while True:
         rows = await conn.fetch(
             "WITH due AS MATERIALIZED (SELECT id, next_attempt_at AS due_at FROM notifications"
-            f" WHERE {_DUE} AND channel = ANY ($2) AND id <> ALL ($4) ORDER BY next_attempt_at, id LIMIT 200),"
+            f" WHERE {_DUE} AND {_OF_USE} AND channel = ANY ($2) AND id <> ALL ($4)"
+            " ORDER BY next_attempt_at, id LIMIT 200),"
             " mine AS MATERIALIZED (SELECT id, due_at FROM due"
             " WHERE pg_try_advisory_lock(hashtext('visavis.mail'), hashtext(id::text)) LIMIT $3),"
             " begun AS (UPDATE notifications n SET status = 'sending', sending_since = $1, attempts = n.attempts + 1"

@@ -152,6 +152,30 @@ async def test_what_is_too_late_lapses_and_never_leaves(story: Story) -> None:
     assert [tuple(row) for row in rows] == [("lapsed", "too late")]
 
 
+async def test_what_waits_behind_a_slow_one_and_is_too_late_then_does_not_leave(story: Story) -> None:
+    class Slow:
+        rate = Rate(10, 10)
+
+        def __init__(self) -> None:
+            self.taken: list[str] = []
+
+        async def send(self, message: Message) -> str:
+            self.taken.append(message.subject)
+            story.clock.step(timedelta(minutes=6))
+            return f"name-{len(self.taken)}"
+
+    for key in ("a", "b"):
+        await say(story, Kind.CALENDAR_BROKEN, key, story.clock.now() + timedelta(minutes=5))
+    slow = Slow()
+    assert await deliver_due(story.ctx, Channels({"email": Provider(slow)})) == Delivery(sent=1)
+    assert len(slow.taken) == 1
+    await deliver_due(story.ctx, Channels({"email": Provider(slow)}))
+    rows = await story.ctx.pool.fetch(
+        "SELECT status FROM notifications WHERE channel = 'email' ORDER BY status"
+    )
+    assert [row["status"] for row in rows] == ["lapsed", "sent"] and len(slow.taken) == 1
+
+
 async def test_an_address_that_is_no_more_is_forgotten(story: Story) -> None:
     class Gone:
         rate = Rate(10, 10)

@@ -11,6 +11,7 @@ from typing import Any
 from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from tests.journeys.world import World, instant
+from tests.support.browsers import close
 
 PASSWORD = "a-long-enough-password"
 CONNECT_SECONDS = 20  # a loaded machine; normally below one
@@ -196,4 +197,4 @@ async def person(browser: Browser, world: World, name: str, zone: str) -> AsyncI
         yield somebody
         assert not somebody.complaints, f"{name}'s browser complained: {somebody.complaints}"
     finally:
-        await context.close()
+        await close(context)

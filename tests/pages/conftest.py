@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 from server.app import listening, running
 from server.base.clock import SteppedClock
@@ -110,9 +110,12 @@ async def site(model: Model, settings: Settings, clock: SteppedClock) -> AsyncIt
 
 
 @pytest.fixture
-async def visit(chromium: Browser, site: Site) -> AsyncIterator[Visit]:
-    """Call it for a browser of somebody: ``await visit(site.world.mentee, width=360)``; nobody without a user."""
-    contexts: list[BrowserContext] = []
+async def visit(site: Site, chromium: Browser) -> Visit:
+    """Call it for a browser of somebody: ``await visit(site.world.mentee, width=360)``; nobody without a user.
+
+    Nobody closes these windows but the end of Chromium, which therefore has to come before the site's: see
+    `tests.support.browsers`.
+    """
 
     async def make(email: str | None = None, *, width: int = 1280, zone: str = "Europe/Paris") -> Visitor:
         context = await chromium.new_context(
@@ -122,7 +125,6 @@ async def visit(chromium: Browser, site: Site) -> AsyncIterator[Visit]:
             has_touch=width < 700,
             reduced_motion="reduce",
         )
-        contexts.append(context)
         context.set_default_timeout(8000)
         context.set_default_navigation_timeout(30_000)  # a machine that runs other tests loads slowly
         page = await context.new_page()
@@ -138,6 +140,4 @@ async def visit(chromium: Browser, site: Site) -> AsyncIterator[Visit]:
             await visitor.log_in(email)
         return visitor
 
-    yield make
-    for context in contexts:
-        await context.close()
+    return make

@@ -15,6 +15,7 @@ from server.notifications.model import Kind
 from server.notifications.preferences import unsubscribe_url
 from tests.pages.conftest import Site, Visit, Visitor
 from tests.pages.world import PASSWORD
+from tests.support.browsers import close
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("VISAVIS_SHOTS")  # a directory for pictures, for whoever works on the design
@@ -139,7 +140,7 @@ async def test_without_scripts_the_forms_do_the_same(site: Site, chromium: Brows
     await page.get_by_role("textbox", name="Code").fill(await code_of(site))
     await page.get_by_role("button", name="Verify").click()
     await expect(page.locator("[data-number=sms]")).to_contain_text("Verified")
-    await context.close()
+    await close(context)
 
 
 async def test_an_administrator_reads_a_text_and_sends_it_to_herself(site: Site, visit: Visit) -> None:

@@ -18,6 +18,7 @@ from server.app import listening, running
 from server.base.clock import OffsetClock
 from server.people.model import Role
 from server.settings import Settings
+from tests.support.browsers import close
 from tests.support.logins import log_in
 from tests.web.conftest import NOW, PASSWORD, Client, World, hour, open_hours
 from web.context import CONTEXT
@@ -215,7 +216,7 @@ class Stage:
             await log_in(context, self.world.base, client.user.email, PASSWORD)
             yield somebody
         finally:
-            await context.close()
+            await close(context)
         assert not somebody.complaints, somebody.complaints
 
 

@@ -11,6 +11,7 @@ from aiohttp import web as http
 from playwright.async_api import Browser, Page
 
 from tests.signaling.conftest import Stage, until
+from tests.support.browsers import close
 
 pytestmark = pytest.mark.browser
 
@@ -177,4 +178,4 @@ async def test_a_foreign_page_publishes_and_watches(stage: Stage, chromium: Brow
         assert await run(page, "() => clients.camera.leave()") == 200
         await until(lambda: stage.signaling.counters.presence_written == 2)
         assert await run(page, "() => clients.screen.leave()") == 200
-        await context.close()
+        await close(context)

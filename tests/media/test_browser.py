@@ -73,7 +73,7 @@ async def test_two_people_see_and_hear_each_other_reload_and_leave(world: World,
         assert {t["stream"] for t in report["tracks"] if t["mid"] in ("2", "3")} == {"slot-0"}
         # transport-cc lets the sender leave the 300 kb/s it starts with.
         await until(
-            ann, "Object.values(r.outbound).some(o => o.kind === 'video' && o.targetBitrate > 800000)"
+            ann, "Object.values(r.outbound).some(o => o.kind === 'video' && o.targetBitrate > 400000)"
         )
         joined = {e.participant_id for e in world.all(PeerJoined)}
         assert joined == {"ann", "zoe"}

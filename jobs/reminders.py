@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from server.base.context import Context
 from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.ids import new_id
 from server.base.log import logger
+from server.base.sweeps import for_each
 from server.booking.model import Status
 from server.confirmations import actions as confirmations
 from server.confirmations.model import ASKS_FROM, Question
@@ -76,13 +77,18 @@ async def remind(ctx: Context, lanes: int = LANES) -> int:
     """Tell both people of every reminder that is due; returns the messages written. Safe to run anywhere at once.
 
     One that is later than TOLERANCE is noted as missed. A reminder that fails harms no other, and is tried again by
-    the next sweep for as long as it is not too late.
+    the next sweep for as long as it is not too late. Raises an ``ExceptionGroup`` of the failures at the end.
     """
-    await _plan_forgotten(ctx)
     sweep = _Sweep((datetime.min.replace(tzinfo=ctx.clock.now().tzinfo), UUID(int=0)))
+    try:
+        await _plan_forgotten(ctx)
+    except ExceptionGroup as failed:
+        sweep.failures += failed.exceptions
     async with asyncio.TaskGroup() as tasks:
         for _ in range(lanes):
             tasks.create_task(_lane(ctx, sweep))
+    if sweep.failures:
+        raise ExceptionGroup(f"{len(sweep.failures)} sessions could not be reminded of", sweep.failures)
     return sweep.told
 
 
@@ -92,40 +98,45 @@ class _Sweep:
 
     after: tuple[datetime, UUID]
     told: int = 0
+    failures: list[Exception] = field(default_factory=list)
 
 
 async def _lane(ctx: Context, sweep: _Sweep) -> None:
     """Batch after batch, each in a transaction, behind what the lanes have taken already."""
 
-    async def work(conn: Conn) -> tuple[int, int]:
+    async def work(conn: Conn) -> tuple[int, int, list[Exception]]:
         batch = await store.claim_reminders(conn, ctx.clock.now(), after, BATCH)
         if batch:
             sweep.after = max(sweep.after, (batch[-1].due_at, batch[-1].id))
         try:
             async with conn.transaction():
-                return await _tell(conn, ctx, batch), len(batch)
+                return await _tell(conn, ctx, batch), len(batch), []
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             raise  # the whole transaction is repeated
         except Exception:  # noqa: BLE001 - told by `_alone`, where it is known whose it is
-            return sum([await _alone(conn, ctx, planned) for planned in batch]), len(batch)
+            failures: list[Exception] = []
+            told = sum([await _alone(conn, ctx, planned, failures) for planned in batch])
+            return told, len(batch), failures
 
     while True:
         after = sweep.after
-        told, taken = await in_transaction(ctx.pool, work)
+        told, taken, failures = await in_transaction(ctx.pool, work)
         sweep.told += told
+        sweep.failures += failures
         if taken == 0:
             return
 
 
-async def _alone(conn: Conn, ctx: Context, planned: Planned) -> int:
-    """One reminder in a savepoint."""
+async def _alone(conn: Conn, ctx: Context, planned: Planned, failures: list[Exception]) -> int:
+    """One reminder in a savepoint; adds to ``failures`` what is wrong with it."""
     try:
         async with conn.transaction():
             return await _tell(conn, ctx, [planned])
     except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
         raise
-    except Exception:
+    except Exception as error:
         log.exception("reminder_failed", session_id=str(planned.session_id))
+        failures.append(error)
         return 0
 
 
@@ -136,12 +147,12 @@ async def _plan_forgotten(ctx: Context) -> None:
     now = ctx.clock.now()
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         forgotten = await store.without_reminders(conn, now, now + max(ctx.settings.reminders))
-    for session_id in forgotten:
 
-        async def work(conn: Conn, session_id: UUID = session_id) -> None:
-            await plan_in(conn, ctx, session_id)
+    async def plan(session_id: UUID) -> int:
+        await in_transaction(ctx.pool, lambda conn: plan_in(conn, ctx, session_id))
+        return 1
 
-        await in_transaction(ctx.pool, work)
+    await for_each(ctx, "sessions without reminders", forgotten, plan)
 
 
 async def _tell(conn: Conn, ctx: Context, batch: Sequence[Planned]) -> int:
@@ -150,17 +161,15 @@ async def _tell(conn: Conn, ctx: Context, batch: Sequence[Planned]) -> int:
         return 0
     now = ctx.clock.now()
     meetings = await load_meetings(conn, ctx, [planned.session_id for planned in batch])
-    people = {who.id: who for meeting in meetings.values() for who in meeting.people.values()}
+    states = {planned.id: _status(meetings[planned.session_id], planned, now) for planned in batch}
+    told = [planned for planned in batch if states[planned.id] == "sent"]
+    # Only of these: what is too late is put away also when something is wrong with its people.
+    people = {who.id: who for planned in told for who in meetings[planned.session_id].people.values()}
     reaches = await notifications.reaches_in(conn, people.values())
     written: list[Draft] = []
     questions: list[Question] = []
-    settled: list[tuple[UUID, str]] = []
-    for planned in batch:
+    for planned in told:
         meeting = meetings[planned.session_id]
-        status = _status(meeting, planned, now)
-        settled.append((planned.id, status))
-        if status != "sent":
-            continue
         start, lead = meeting.occasion.start, timedelta(seconds=planned.lead_seconds)
         key, template = f"{planned.session_id}:{planned.revision}:{planned.lead_seconds}", template_for(lead)
         if lead >= ASKS_FROM:
@@ -173,9 +182,9 @@ async def _tell(conn: Conn, ctx: Context, batch: Sequence[Planned]) -> int:
                 )
     if questions:
         await confirmations.ask_in(conn, ctx, questions)
-    told = await notifications.post_in(conn, ctx, written)
-    await store.settle_reminders(conn, settled, now)
-    return told
+    count = await notifications.post_in(conn, ctx, written)
+    await store.settle_reminders(conn, list(states.items()), now)
+    return count
 
 
 def _status(meeting: Meeting, planned: Planned, now: datetime) -> str:

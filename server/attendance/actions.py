@@ -24,6 +24,7 @@ from server.base.db import COMMAND_TIMEOUT, Conn, in_transaction
 from server.base.errors import NotFound
 from server.base.log import logger
 from server.base.store import record
+from server.base.sweeps import for_each
 from server.booking import actions as bookings
 from server.booking.model import Booking
 from server.ledger import actions as ledger
@@ -190,58 +191,51 @@ async def settle_due(ctx: Context) -> int:
     """
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         due = await store.ended(conn, ctx.clock.now())
-    settled, failures = 0, []
-    for session_id in due:
-        try:
-            settled += await settle(ctx, session_id) is not None
-        except Exception as error:
-            log.exception("session_not_settled", session_id=str(session_id))
-            failures.append(error)
-    if failures:
-        raise ExceptionGroup(f"{len(failures)} of {len(due)} sessions could not be settled", failures)
-    return settled
+
+    async def work(session_id: UUID) -> int:
+        return await settle(ctx, session_id) is not None
+
+    return await for_each(ctx, "sessions to settle", due, work)
 
 
 async def suspect_no_shows(ctx: Context) -> int:
     """Take the steps of the ladder that are due: who has not come 3 and 10 minutes after the start is written to, each
-    step of each person once (`ladder.due`). Returns how many were taken."""
+    step of each person once (`ladder.due`). Returns how many were taken; raises as `for_each`."""
     now = ctx.clock.now()
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         running = await store.running(conn, now, timedelta(minutes=ladder.FIRST))
-    count = 0
-    for session in running:
 
-        async def work(conn: Conn, session_id: UUID = session.id) -> int:
-            locked = await store.lock_session(conn, session_id)
-            if locked is None or locked.status != "scheduled":
-                return 0
-            known = await evidence_in(conn, locked, now)
-            sides = {side.role: side for side in (known.mentor, known.mentee)}
-            done = {
-                ("mentor" if nudge.user_id == locked.mentor_id else "mentee", nudge.minutes)
-                for nudge in await store.nudges(conn, [session_id])
-            }
-            steps = ladder.due(
-                locked.starts_at,
-                locked.ends_at,
-                now,
-                {role: side.present for role, side in sides.items()},
-                [role for role, side in sides.items() if side.here()],
-                known.away,
-                done,
-            )
-            for step in steps:
-                absent = sides[step.role].user_id
-                waiting = {locked.mentor_id, locked.mentee_id} - {absent} if step.waiting else set()
-                await record(
-                    conn, NoShowSuspected(session_id, now, absent, next(iter(waiting), None), step.minutes)
-                )
-            return len(steps)
+    async def suspect(session_id: UUID) -> int:
+        return await in_transaction(ctx.pool, lambda conn: _suspect_in(conn, session_id, now))
 
-        count += await in_transaction(ctx.pool, work)
-    if count:
-        ctx.wake()
-    return count
+    return await for_each(ctx, "sessions under way", [session.id for session in running], suspect)
+
+
+async def _suspect_in(conn: Conn, session_id: UUID, now: datetime) -> int:
+    """The steps that are due in one session."""
+    locked = await store.lock_session(conn, session_id)
+    if locked is None or locked.status != "scheduled":
+        return 0
+    known = await evidence_in(conn, locked, now)
+    sides = {side.role: side for side in (known.mentor, known.mentee)}
+    done = {
+        ("mentor" if nudge.user_id == locked.mentor_id else "mentee", nudge.minutes)
+        for nudge in await store.nudges(conn, [session_id])
+    }
+    steps = ladder.due(
+        locked.starts_at,
+        locked.ends_at,
+        now,
+        {role: side.present for role, side in sides.items()},
+        [role for role, side in sides.items() if side.here()],
+        known.away,
+        done,
+    )
+    for step in steps:
+        absent = sides[step.role].user_id
+        waiting = {locked.mentor_id, locked.mentee_id} - {absent} if step.waiting else set()
+        await record(conn, NoShowSuspected(session_id, now, absent, next(iter(waiting), None), step.minutes))
+    return len(steps)
 
 
 async def nudges(ctx: Context, session_ids: Sequence[UUID]) -> list[Nudge]:

@@ -15,6 +15,7 @@ from server.base.errors import FieldError, Forbidden, Invalid, NotFound
 from server.base.ids import new_id
 from server.base.paging import Page, decode_position, encode_cursor, page_of, page_size
 from server.base.store import record
+from server.base.sweeps import for_each
 from server.booking import checks, model, steps, store
 from server.booking.model import (
     Booking,
@@ -225,19 +226,17 @@ async def expire_in(conn: Conn, booking_id: UUID, now: datetime) -> Status | Non
 
 
 async def expire_due(ctx: Context) -> int:
-    """Put away everything that has run out; how many bookings that were."""
+    """Put away everything that has run out; how many bookings that were. Raises as `for_each`."""
     async with ctx.pool.acquire(timeout=COMMAND_TIMEOUT) as conn:
         overdue = await store.expired(conn, ctx.clock.now())
-    count = 0
-    for booking_id in overdue:
 
-        async def work(conn: Conn, booking_id: UUID = booking_id) -> bool:
+    async def expire(booking_id: UUID) -> int:
+        async def work(conn: Conn) -> bool:
             return await expire_in(conn, booking_id, ctx.clock.now()) is not None
 
-        count += await in_transaction(ctx.pool, work)
-    if count:
-        ctx.wake()
-    return count
+        return await in_transaction(ctx.pool, work)
+
+    return await for_each(ctx, "bookings to put away", overdue, expire)
 
 
 def _lapsed(booking: Booking, now: datetime) -> HoldLapsed:

@@ -23,6 +23,7 @@ from server.people.model import Principal
 from server.sessions import actions as sessions
 from server.sessions.model import Outcome
 from server.settings import Settings
+from tests.support.poison import cure, poison
 from tests.support.story import Story, make_story
 
 START = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
@@ -204,6 +205,24 @@ async def test_who_is_missing_is_written_to_after_3_and_after_10_minutes_once_ea
         story.clock.set(at(minutes))
         assert await attendance.suspect_no_shows(story.ctx) == new, minutes
     assert await nudged(story, session) == [(absent, 3, True), (absent, 10, True)]
+
+
+async def test_one_session_of_which_nothing_can_be_noted_does_not_keep_the_others_from_it(
+    story: Story, pool: Pool, clock: SteppedClock, settings: Settings
+) -> None:
+    other = await make_story(pool, clock, settings, name="two")
+    ill, sound = [(await it.session(START)).session_id for it in (story, other)]
+    await story.present(ill, story.mentor, at(0), None)
+    await other.present(sound, other.mentor, at(0), None)
+    await poison(pool, "facts", "session_id", ill)
+    clock.set(at(3))
+    with pytest.raises(ExceptionGroup, match="1 of 2 sessions under way failed"):
+        await attendance.suspect_no_shows(story.ctx)
+    assert await nudged(story, ill) == []
+    assert await nudged(other, sound) == [("mentee", 3, True)]
+    await cure(pool, "facts")
+    assert await attendance.suspect_no_shows(story.ctx) == 1
+    assert await nudged(story, ill) == [("mentee", 3, True)]
 
 
 async def test_twenty_sweeps_at_once_take_a_step_once(story: Story) -> None:

@@ -229,14 +229,13 @@ async def test_money_and_booking_stay_in_step(
 
 
 async def _dies(step: Step, ctx: Context, cast: Cast, doomed: Doomed) -> bool:
+    died = False
     try:
         await step(replace(ctx, pool=doomed.pool), cast)
-    except (
-        Killed,
-        asyncpg.InterfaceError,
-    ):  # the second: the transaction's own good-bye on a connection that is gone
-        return True
-    return False
+    # The second: the transaction's own good-bye on a connection that is gone. A sweep tells of several at once.
+    except* (Killed, asyncpg.InterfaceError):
+        died = True
+    return died
 
 
 def _to_two(ctx: Context, actor: User, cast: Cast) -> Awaitable[Any]:

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from jobs.outbox import drain
 from jobs.reminders import TOLERANCE, due_times, remind, template_for
+from server.base.clock import SteppedClock
+from server.base.db import Pool
 from server.sessions import actions as sessions
-from server.settings import SettingsError, load_settings
-from tests.support.story import Story
+from server.settings import Settings, SettingsError, load_settings
+from tests.support.poison import cure, poison
+from tests.support.story import Story, make_story
 
 START = datetime(2026, 3, 3, 10, 0, tzinfo=UTC)
 TIERS = (timedelta(hours=4), timedelta(minutes=30), timedelta(minutes=5))
@@ -140,17 +143,35 @@ async def test_twenty_sweeps_at_once_send_once(story: Story) -> None:
         assert await written(story, session) == both("Later")
 
 
-async def test_a_poisoned_reminder_harms_no_other_and_is_tried_again(story: Story) -> None:
-    """Its mentor's zone is one that nobody knows; once that is repaired the next sweep tells them."""
+@pytest.mark.parametrize("table", ["notifications", "reminders"])
+async def test_a_poisoned_reminder_harms_no_other_and_is_tried_again(
+    story: Story, pool: Pool, clock: SteppedClock, settings: Settings, table: str
+) -> None:
+    """It cannot be told, or (its fact is still in the queue) not be planned; once it can the next sweep does it."""
+    other = await make_story(pool, clock, settings, name="two")
+    ill, sound = [(await it.session(START)).session_id for it in (story, other)]
+    await poison(pool, table, "session_id", ill)
+    for minutes in (-240, -239):
+        with pytest.raises(ExceptionGroup, match="1 sessions could not be reminded of"):
+            await sweep(story, minutes)
+        assert await written(story, sound) == both("Later")
+        assert await written(story, ill) == []
+    await cure(pool, table)
+    await sweep(story, -238)
+    assert await written(story, ill) == both("Later")
+    assert await states(story, ill) == [(1, 240, "sent"), (1, 30, "planned"), (1, 5, "planned")]
+
+
+async def test_what_was_poisoned_until_it_was_too_late_is_put_away(story: Story) -> None:
+    """Its mentor's zone is one that nobody knows."""
     session = (await story.session(START)).session_id
     await drain(story.ctx)
     await story.ctx.pool.execute("UPDATE users SET timezone = 'Mars/Phobos' WHERE id = $1", story.mentor.id)
-    await sweep(story, -240)
+    with pytest.raises(ExceptionGroup):
+        await sweep(story, -230)
+    await sweep(story, -228)
+    assert (1, 240, "missed") in await states(story, session)
     assert await written(story, session) == []
-    assert (1, 240, "planned") in await states(story, session)
-    await story.ctx.pool.execute("UPDATE users SET timezone = 'UTC' WHERE id = $1", story.mentor.id)
-    await sweep(story, -239)
-    assert await written(story, session) == both("Later")
 
 
 @hypothesis(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -21,6 +21,7 @@ from server.people.model import User
 from server.sessions import actions
 from server.sessions.model import Outcome, SessionStatus
 from tests.booking.world import ALL_WEEK, booked, books_balance, fact, fact_kinds, hour, mentor, person, who
+from tests.support.poison import cure, poison
 
 
 async def pair(ctx: Context) -> tuple[User, User, Booking]:
@@ -249,6 +250,21 @@ async def test_whoever_answers_too_late_changes_nothing_and_the_expired_is_put_a
     assert await state(ctx, request, bo) == (Status.EXPIRED, None, None, 0)
     assert (await fact_kinds(ctx, request.session_id))[2:] == ["booking_expired", "tokens_released"]
     await booked(ctx, ada.id, bo.id, hour(24 * 10))
+
+
+async def test_one_request_that_cannot_be_put_away_does_not_keep_the_others_from_it(
+    ctx: Context, clock: SteppedClock
+) -> None:
+    ada, bo = await mentor(ctx), await person(ctx, "Bo")
+    ill, sound = [await booked(ctx, ada.id, bo.id, hour(24 * day)) for day in (10, 11)]
+    await poison(ctx.pool, "bookings", "id", ill.id)
+    clock.step(timedelta(hours=48))
+    with pytest.raises(ExceptionGroup, match="1 of 2 bookings to put away failed"):
+        await booking.expire_due(ctx)
+    assert await state(ctx, sound, bo) == (Status.EXPIRED, None, None, 10)
+    await cure(ctx.pool, "bookings")
+    assert await booking.expire_due(ctx) == 1
+    assert await state(ctx, ill, bo) == (Status.EXPIRED, None, None, 0)
 
 
 async def test_a_proposal_runs_out_alone_when_there_was_an_agreement(

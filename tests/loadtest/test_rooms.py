@@ -97,6 +97,17 @@ async def until_peers(base: str, wanted: int) -> None:
     raise AssertionError(f"never {wanted} peers")
 
 
+async def until_packets(base: str, wanted: int) -> None:
+    """Until so many packets have been sent on."""
+    out = "visavis_media_packets_total", frozenset({("direction", "out")})
+    async with aiohttp.ClientSession() as http:
+        for _ in range(300):
+            if (await metrics.read(http, base)).get(out, 0) >= wanted:
+                return
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"never {wanted} packets")
+
+
 async def until_gone(group: int) -> None:
     """Until no process is left in the group; multiprocessing's resource tracker goes a moment after its parent."""
     with contextlib.suppress(ProcessLookupError):
@@ -120,6 +131,8 @@ async def test_ctrl_c_leaves_the_rooms(base: str) -> None:
     )
     try:
         await until_peers(base, 4)
+        # Whoever is still shaking hands has no way to say goodbye: 4 people send 280 packets a second.
+        await until_packets(base, 800)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to parent and generators alike
         out, err = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 130, err.decode()

@@ -7,7 +7,9 @@ import asyncio
 import logging
 import random
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.simulation.checker import Checker
 from tests.simulation.day import HARSH, Chances, play
@@ -31,6 +33,11 @@ def main() -> int:
     report = Checker(played).check()
     print(f"{time.monotonic() - began:.0f} s, {len(played.rests)} steps, killed: {dict(played.house.killed)}")
     print(report.text)
+    if report.faults:  # the house is gone with all that could be looked at
+        kept = Path(tempfile.mkdtemp(prefix=f"visavis-faults-{seed}-"))
+        for name, text in played.logs.items():
+            (kept / name).write_text(text)
+        print(f"what PostgreSQL and the workers wrote is in {kept}")
     return 1 if report.faults else 0
 
 

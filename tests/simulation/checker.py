@@ -123,7 +123,13 @@ class Checker:
             taken.append((name, mail.taken_at))
             row = rows.get(name)
             if row is None:
-                self._fault(f"a mail that our books do not know: {mail.message['Subject']}")
+                near = [
+                    (kill.what, round(kill.since - mail.taken_at, 2)) for kill in self._played.house.kills
+                ]
+                self._fault(
+                    f"a mail that our books do not know: {name} to {mail.rcpt_tos}: {mail.message['Subject']};"
+                    f" seconds until kills: {sorted(near, key=lambda it: abs(it[1]))[:3]}"
+                )
                 continue
             if mail.rcpt_tos != (row["address"],):
                 self._fault(f"{name} went to {mail.rcpt_tos}, not to {row['address']}")

@@ -92,6 +92,7 @@ class Played:
     refused: set[int] = field(default_factory=set)  # stories that ended because somebody is restricted
     runs: Sequence[Any] = ()
     messages: Sequence[Any] = ()
+    logs: dict[str, str] = field(default_factory=dict)  # what PostgreSQL and the workers wrote, by file
     verdicts: dict[str, str | None] = field(default_factory=dict)
     balances: dict[tuple[str, str], int] = field(default_factory=dict)
     sessions: dict[int, UUID] = field(default_factory=dict)  # by story
@@ -414,6 +415,8 @@ class Day:
             )
             played.dead = await store.dead(conn)
         played.sessions = self.sessions
+        for log in played.house.directory.rglob("*.log"):
+            played.logs[log.name] = log.read_text(errors="replace")
         return played
 
 

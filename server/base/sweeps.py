@@ -13,8 +13,17 @@ from server.base.log import logger
 log = logger(__name__)
 
 T = TypeVar("T")
-# Then nothing works for the next one either.
-_GONE = (ConnectionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+
+
+def _gone(error: Exception) -> bool:
+    """Whether the database is lost: then nothing works for the next one either.
+
+    asyncpg says ``InterfaceError`` of a closed connection or pool, and, as a ``ValueError``, too, of an argument that
+    it cannot encode: that is the item's own.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)
+    return isinstance(error, ConnectionError | asyncpg.PostgresConnectionError)
 
 
 async def for_each(ctx: Context, what: str, items: Sequence[T], work: Callable[[T], Awaitable[int]]) -> int:
@@ -27,9 +36,9 @@ async def for_each(ctx: Context, what: str, items: Sequence[T], work: Callable[[
     for item in items:
         try:
             done += await work(item)
-        except _GONE:
-            raise
         except Exception as error:
+            if _gone(error):
+                raise
             log.exception("sweep_failed_for_one", what=what, item=str(item))
             failures.append(error)
     if done:

@@ -136,6 +136,28 @@ async def test_a_killed_postgres_does_not_stop_the_next_start(
         await conn.close()
 
 
+async def test_a_session_of_a_killed_postgres_ends_before_the_next_one_starts(open_directory: Path) -> None:
+    """Two servers on one directory would lose what the old session commits."""
+    async with running_postgres(open_directory) as server:
+        conn = await asyncpg.connect(server.url)
+        await conn.execute("CREATE TABLE busy (until timestamptz)")
+        busy = asyncio.create_task(
+            conn.execute(
+                "DO $$ BEGIN INSERT INTO busy VALUES (clock_timestamp() + interval '3 s');"
+                " WHILE clock_timestamp() < (SELECT until FROM busy) LOOP END LOOP; END $$"
+            )
+        )
+        await asyncio.sleep(0.3)
+        server.child.send(signal.SIGKILL)
+        await server.child.wait()
+        assert not busy.done()
+    async with running_postgres(open_directory) as server:
+        assert await asyncio.wait_for(busy, 1) == "DO"
+        conn = await asyncpg.connect(server.url)
+        assert await conn.fetchval("SELECT clock_timestamp() > until FROM busy")
+        await conn.close()
+
+
 async def test_an_orphaned_postgres_is_ended_first(open_directory: Path) -> None:
     """Where there is no death signal (not Linux), the old server may still run."""
     async with running_postgres(open_directory) as orphan, running_postgres(open_directory) as server:

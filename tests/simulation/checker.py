@@ -17,7 +17,7 @@ from typing import Any
 
 from jobs.periodic import JOBS
 from jobs.worker import SENDERS
-from tests.simulation.day import TOKENS, Played
+from tests.simulation.day import TOKENS, Played, message_id
 from tests.simulation.house import WORKERS, Kill
 from tests.simulation.script import LENGTH, OUTCOMES, PAYDAY, PRICE, Conduct, Person, Story
 
@@ -118,7 +118,7 @@ class Checker:
         ids: Counter[str] = Counter()
         taken: list[tuple[str, float]] = []
         for mail in self._played.house.smtp.messages:
-            name = str(mail.message["Message-ID"]).strip("<>").partition("@")[0]
+            name = message_id(mail.message)
             ids[name] += 1
             taken.append((name, mail.taken_at))
             row = rows.get(name)
@@ -128,7 +128,8 @@ class Checker:
                 ]
                 self._fault(
                     f"a mail that our books do not know: {name} to {mail.rcpt_tos}: {mail.message['Subject']};"
-                    f" seconds until kills: {sorted(near, key=lambda it: abs(it[1]))[:3]}"
+                    f" seconds until kills: {sorted(near, key=lambda it: abs(it[1]))[:3]};"
+                    f" {self._played.strangers.get(name, 'it had a row at the rest after it')}"
                 )
                 continue
             if mail.rcpt_tos != (row["address"],):

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -92,6 +93,7 @@ class Played:
     refused: set[int] = field(default_factory=set)  # stories that ended because somebody is restricted
     runs: Sequence[Any] = ()
     messages: Sequence[Any] = ()
+    strangers: dict[str, str] = field(default_factory=dict)  # by mail without a row: what there was instead
     logs: dict[str, str] = field(default_factory=dict)  # what PostgreSQL and the workers wrote, by file
     verdicts: dict[str, str | None] = field(default_factory=dict)
     balances: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -115,6 +117,7 @@ class Day:
     here: dict[str, tuple[UUID, datetime]] = field(default_factory=dict)  # peer -> (session, since)
     late: list[tuple[datetime, bytes]] = field(default_factory=list)  # webhooks on their way
     seen_by_whatsapp: int = 0
+    seen_by_mail: int = 0
     serving: UUID | None = None  # the web process, while there is one
 
     async def settle_in(self) -> None:
@@ -322,10 +325,28 @@ class Day:
             target += PUSH
             await self._go_on(target)
             done = await self._until_done(target, trouble)
+        await self._know_mails(target)
         self.played.rests.append(target)
         if trouble:
             self.played.troubled.add(target)
         return target
+
+    async def _know_mails(self, now: datetime) -> None:
+        """Each mail taken since the last rest has a row by now. Looked at here, and not only at the end, so that one
+        without can be told from one whose row has gone later, and while everything about it is still there."""
+        mails = self.played.house.smtp.messages[self.seen_by_mail :]
+        self.seen_by_mail += len(mails)
+        found = {UUID(message_id(mail.message)): mail for mail in mails}
+
+        async def look() -> None:
+            async with self.ctx.pool.acquire(timeout=5) as conn:
+                for name in await store.unknown(conn, list(found)):
+                    mail = found[name]
+                    subject = " ".join(str(mail.message["Subject"]).split())
+                    twins = [dict(row) for row in await store.like(conn, mail.rcpt_tos[0], subject)]
+                    self.played.strangers[str(name)] = f"at the rest of {now} there were {twins}"
+
+        await patiently(look)
 
     async def _go_on(self, target: datetime) -> None:
         """What people do until then."""
@@ -418,6 +439,11 @@ class Day:
         for log in played.house.directory.rglob("*.log"):
             played.logs[log.name] = log.read_text(errors="replace")
         return played
+
+
+def message_id(message: EmailMessage) -> str:
+    """Of one of our mails: the id of its row."""
+    return str(message["Message-ID"]).strip("<>").partition("@")[0]
 
 
 def always(zone: str, now: datetime) -> Availability:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from server.base.db import Conn, Row
 
@@ -35,6 +36,22 @@ async def all_messages(conn: Conn) -> Sequence[Row]:
         " n.expires_at, n.provider_message_id, b.topic FROM notifications n"
         " LEFT JOIN bookings b ON b.session_id = n.session_id"
     )
+    return rows
+
+
+async def unknown(conn: Conn, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of them that no message has."""
+    rows = await conn.fetch("SELECT id FROM notifications WHERE id = ANY ($1)", ids)
+    return set(ids) - {row["id"] for row in rows}
+
+
+async def like(conn: Conn, address: str, subject: str) -> Sequence[Row]:
+    """What we have written to somebody under this subject."""
+    rows: Sequence[Row] = await conn.fetch(
+        "SELECT id, status, attempts, created_at, dedup_key, xmin::text FROM notifications"
+        " WHERE channel = 'email' AND address = $1 AND subject = $2 ORDER BY id",
+        address, subject,
+    )  # fmt: skip
     return rows
 
 

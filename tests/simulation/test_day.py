@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from email import message_from_string
+from email.message import EmailMessage
 
 from tests.simulation.checker import Checker
 from tests.simulation.day import HARSH, play
@@ -21,8 +24,15 @@ async def test_a_night_in_the_life() -> None:
     assert not report.faults, f"seed {seed}\n{report.text}"
     assert played.house.killed.get("worker", 0) >= 1
     assert report.figures["mails"] >= 50
-    # It is not blind: a mail that never came, or one that came more often than any kill explains, is named.
+    # It is not blind: a mail that never came, one that came more often than any kill explains, or one that we have
+    # never written is named.
     mails = played.house.smtp.messages
+    assert not played.strangers
+    mails.append(
+        replace(mails[0], message=message_from_string("Message-ID: <0@example.org>\n\n", EmailMessage))
+    )
+    assert any("do not know: 0 to" in fault for fault in Checker(played).check().faults)
+    mails.pop()
     lost = mails.pop()
     assert Checker(played).check().faults
     mails += [lost] * 40

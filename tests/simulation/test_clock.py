@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,14 +40,13 @@ def test_nobody_reads_an_instant_that_was_never_set(tmp_path: Path) -> None:
     try:
         assert setter.stdout is not None
         assert setter.stdout.readline() == "going\n"
-        latest, moves, end = clock.now(), 0, time.monotonic() + 1
-        while time.monotonic() < end:
+        latest, moves = clock.now(), 0
+        while moves < 300:
             now = clock.now()
             assert now >= latest
             assert (now - BEGIN) % timedelta(minutes=7) == timedelta()
             moves += now > latest
             latest = now
-        assert moves > 100
     finally:
         setter.communicate("", timeout=20)
     assert setter.returncode == 0

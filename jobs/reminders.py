@@ -80,41 +80,44 @@ async def remind(ctx: Context, lanes: int = LANES) -> int:
     the next sweep for as long as it is not too late. Raises an ``ExceptionGroup`` of the failures at the end.
     """
     sweep = _Sweep((datetime.min.replace(tzinfo=ctx.clock.now().tzinfo), UUID(int=0)))
+    failures: list[Exception] = []
     try:
         await _plan_forgotten(ctx)
     except ExceptionGroup as failed:
-        sweep.failures += failed.exceptions
+        failures += failed.exceptions
     async with asyncio.TaskGroup() as tasks:
         for _ in range(lanes):
             tasks.create_task(_lane(ctx, sweep))
-    if sweep.failures:
-        raise ExceptionGroup(f"{len(sweep.failures)} sessions could not be reminded of", sweep.failures)
+    failures += sweep.failures.values()
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} sessions could not be reminded of", failures)
     return sweep.told
 
 
 @dataclass(slots=True)
 class _Sweep:
-    """What the lanes of a sweep share. ``after``: (due, id) of the last reminder that one of them has taken."""
+    """What the lanes of a sweep share. ``after``: (due, id) of the last reminder that one of them has taken.
+    ``failures`` by session: a lane that had to wait for its connection may meet one again that another has left."""
 
     after: tuple[datetime, UUID]
     told: int = 0
-    failures: list[Exception] = field(default_factory=list)
+    failures: dict[UUID, Exception] = field(default_factory=dict)
 
 
 async def _lane(ctx: Context, sweep: _Sweep) -> None:
     """Batch after batch, each in a transaction, behind what the lanes have taken already."""
 
-    async def work(conn: Conn) -> tuple[int, int, list[Exception]]:
+    async def work(conn: Conn) -> tuple[int, int, dict[UUID, Exception]]:
         batch = await store.claim_reminders(conn, ctx.clock.now(), after, BATCH)
         if batch:
             sweep.after = max(sweep.after, (batch[-1].due_at, batch[-1].id))
         try:
             async with conn.transaction():
-                return await _tell(conn, ctx, batch), len(batch), []
+                return await _tell(conn, ctx, batch), len(batch), {}
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             raise  # the whole transaction is repeated
         except Exception:  # noqa: BLE001 - told by `_alone`, where it is known whose it is
-            failures: list[Exception] = []
+            failures: dict[UUID, Exception] = {}
             told = sum([await _alone(conn, ctx, planned, failures) for planned in batch])
             return told, len(batch), failures
 
@@ -122,12 +125,12 @@ async def _lane(ctx: Context, sweep: _Sweep) -> None:
         after = sweep.after
         told, taken, failures = await in_transaction(ctx.pool, work)
         sweep.told += told
-        sweep.failures += failures
+        sweep.failures |= failures
         if taken == 0:
             return
 
 
-async def _alone(conn: Conn, ctx: Context, planned: Planned, failures: list[Exception]) -> int:
+async def _alone(conn: Conn, ctx: Context, planned: Planned, failures: dict[UUID, Exception]) -> int:
     """One reminder in a savepoint; adds to ``failures`` what is wrong with it."""
     try:
         async with conn.transaction():
@@ -136,7 +139,7 @@ async def _alone(conn: Conn, ctx: Context, planned: Planned, failures: list[Exce
         raise
     except Exception as error:
         log.exception("reminder_failed", session_id=str(planned.session_id))
-        failures.append(error)
+        failures[planned.session_id] = error
         return 0
 
 

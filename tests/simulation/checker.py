@@ -126,10 +126,11 @@ class Checker:
                 near = [
                     (kill.what, round(kill.since - mail.taken_at, 2)) for kill in self._played.house.kills
                 ]
+                had = "no" if name in self._played.strangers else "a"
                 self._fault(
                     f"a mail that our books do not know: {name} to {mail.rcpt_tos}: {mail.message['Subject']};"
                     f" seconds until kills: {sorted(near, key=lambda it: abs(it[1]))[:3]};"
-                    f" {self._played.strangers.get(name, 'it had a row at the rest after it')}"
+                    f" it had {had} row at the rest after it"
                 )
                 continue
             if mail.rcpt_tos != (row["address"],):

@@ -93,7 +93,7 @@ class Played:
     refused: set[int] = field(default_factory=set)  # stories that ended because somebody is restricted
     runs: Sequence[Any] = ()
     messages: Sequence[Any] = ()
-    strangers: dict[str, str] = field(default_factory=dict)  # by mail without a row: what there was instead
+    strangers: set[str] = field(default_factory=set)  # mails that had no row at the rest after them
     logs: dict[str, str] = field(default_factory=dict)  # what PostgreSQL and the workers wrote, by file
     verdicts: dict[str, str | None] = field(default_factory=dict)
     balances: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -325,26 +325,22 @@ class Day:
             target += PUSH
             await self._go_on(target)
             done = await self._until_done(target, trouble)
-        await self._know_mails(target)
+        await self._know_mails()
         self.played.rests.append(target)
         if trouble:
             self.played.troubled.add(target)
         return target
 
-    async def _know_mails(self, now: datetime) -> None:
+    async def _know_mails(self) -> None:
         """Each mail taken since the last rest has a row by now. Looked at here, and not only at the end, so that one
-        without can be told from one whose row has gone later, and while everything about it is still there."""
+        without can be told from one whose row has gone later."""
         mails = self.played.house.smtp.messages[self.seen_by_mail :]
         self.seen_by_mail += len(mails)
-        found = {UUID(message_id(mail.message)): mail for mail in mails}
+        names = [UUID(message_id(mail.message)) for mail in mails]
 
         async def look() -> None:
             async with self.ctx.pool.acquire(timeout=5) as conn:
-                for name in await store.unknown(conn, list(found)):
-                    mail = found[name]
-                    subject = " ".join(str(mail.message["Subject"]).split())
-                    twins = [dict(row) for row in await store.like(conn, mail.rcpt_tos[0], subject)]
-                    self.played.strangers[str(name)] = f"at the rest of {now} there were {twins}"
+                self.played.strangers |= {str(name) for name in await store.unknown(conn, names)}
 
         await patiently(look)
 

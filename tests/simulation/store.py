@@ -45,16 +45,6 @@ async def unknown(conn: Conn, ids: Sequence[UUID]) -> set[UUID]:
     return set(ids) - {row["id"] for row in rows}
 
 
-async def like(conn: Conn, address: str, subject: str) -> Sequence[Row]:
-    """What we have written to somebody under this subject."""
-    rows: Sequence[Row] = await conn.fetch(
-        "SELECT id, status, attempts, created_at, dedup_key, xmin::text FROM notifications"
-        " WHERE channel = 'email' AND address = $1 AND subject = $2 ORDER BY id",
-        address, subject,
-    )  # fmt: skip
-    return rows
-
-
 async def verdicts(conn: Conn) -> Mapping[str, str | None]:
     """Outcome by topic."""
     rows = await conn.fetch(
